@@ -307,8 +307,34 @@ class KeyType(StrEnum):
     OTHER = "other"
 
 
+class KeyAlg(StrEnum):
+    """A JWK's `alg` (RFC 7518 sections 3.1 and 4.1, RFC 8037); anything else is `other`."""
+
+    RS256 = "RS256"
+    RS384 = "RS384"
+    RS512 = "RS512"
+    ES256 = "ES256"
+    ES384 = "ES384"
+    ES512 = "ES512"
+    PS256 = "PS256"
+    PS384 = "PS384"
+    PS512 = "PS512"
+    EDDSA = "EdDSA"
+    RSA_OAEP = "RSA-OAEP"
+    RSA_OAEP_256 = "RSA-OAEP-256"
+    OTHER = "other"
+
+
+class KeyUse(StrEnum):
+    """A JWK's `use` (RFC 7517 section 4.2); anything else is `other`."""
+
+    SIG = "sig"
+    ENC = "enc"
+    OTHER = "other"
+
+
 class Position(StrEnum):
-    """Whose dates a certificate metric carries: the leaf's, or the earliest of the rest."""
+    """Whose dates a certificate metric carries: the leaf's, or the narrowest of the rest."""
 
     LEAF = "leaf"
     CHAIN = "chain"
