@@ -28,5 +28,7 @@ if ! "$venv/bin/python" -c 'import pip' >/dev/null 2>&1; then
 fi
 
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignore
-"$venv/bin/python" -m pip install --quiet --require-hashes --requirement requirements-dev.lock
+# Compiling thousands of modules that nobody will import is most of an install's time.
+"$venv/bin/python" -m pip install --quiet --no-compile --require-hashes \
+    --requirement requirements-dev.lock
 "$venv/bin/python" -m pip install --quiet --no-deps --no-build-isolation --editable .

@@ -37,7 +37,7 @@ REGISTRIES = re.compile(
     )
 )
 # Folders of one machine, and numbers that mean something to one tracker only.
-OF_ONE_PLACE = re.compile(r"(?<![.\w])/(work|farm)/|/tmp/bash_jobs|\bissue #?\d")
+OF_ONE_PLACE = re.compile(r"(?<![.\w])/(work|farm)/|/tmp/bash[_]jobs|\bissue #?\d")
 
 
 def tracked() -> list[Path]:
