@@ -1,0 +1,94 @@
+"""CPU of one check, the exporter's beside blackbox_exporter's, at a steady rate."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.blackbox import blackbox, drive
+from bench.daemon import exporter, samples, scrape, write_config
+from bench.farm import nginx, prepare
+from bench.figures import Row, spread
+from bench.process import BenchError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.farm import Farm
+
+TARGET = 0.9
+
+#: Short, so that a step sees every issuer more than once: the first probe of an issuer
+#: parses documents that later ones recognise, and would not be typical of a day.
+_INTERVAL_SECONDS = 4
+_SETTLE_SECONDS = 0.5
+_RATE_TOLERANCE = 0.05
+
+
+def measure(rates: Sequence[int], *, rounds: int, seconds: float) -> list[Row]:
+    """One row for each of *rates*, in checks a second; the two take turns."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        directory = Path(name)
+        prepare(directory)
+        with nginx(directory) as farm:
+            return [_row(directory, farm, rate, rounds, seconds) for rate in rates]
+
+
+def _row(directory: Path, farm: Farm, rate: int, rounds: int, seconds: float) -> Row:
+    ours, theirs = [], []
+    for _ in range(rounds):
+        ours.append(_exporter_cpu(directory, farm, rate, seconds) * 1000)
+        theirs.append(_blackbox_cpu(directory, farm, rate, seconds) * 1000)
+    ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
+    return Row(
+        what=f"CPU of a check at {rate}/s",
+        measured=f"{spread(ours)} ms; blackbox {spread(theirs)} ms; ratio {spread(ratios)}",
+        target=f"ratio at most {TARGET}",
+        is_met=statistics.median(ratios) <= TARGET,
+    )
+
+
+def _exporter_cpu(directory: Path, farm: Farm, rate: int, seconds: float) -> float:
+    """Seconds of CPU for a check, after every issuer was probed once."""
+    config = write_config(
+        directory / "cpu.yaml",
+        port=farm.port,
+        ca_file=farm.ca_file,
+        issuers=rate * _INTERVAL_SECONDS,
+        interval=f"{_INTERVAL_SECONDS}s",
+    )
+    with exporter(config) as (process, port):
+        time.sleep(_INTERVAL_SECONDS + _SETTLE_SECONDS)
+        probes = _probes(port)
+        time.sleep(_SETTLE_SECONDS)
+        before, cpu = time.monotonic(), process.cpu_seconds()
+        time.sleep(seconds)
+        cpu, elapsed = process.cpu_seconds() - cpu, time.monotonic() - before
+        counted, lasted = _probes(port) - probes, time.monotonic() - before
+    # Counted over slightly more than the window, so that no scrape falls into it.
+    _check_rate(counted / (lasted + _SETTLE_SECONDS), rate)
+    return cpu / (rate * elapsed)
+
+
+def _probes(port: int) -> float:
+    text = scrape(port)
+    if failed := [labels for labels, value in samples(text, "oidc_probe_success") if not value]:
+        raise BenchError(f"{len(failed)} probes failed, the first on {failed[0]}")
+    return sum(value for _, value in samples(text, "oidc_probes_total"))
+
+
+def _check_rate(measured: float, wanted: int) -> None:
+    if abs(measured / wanted - 1) > _RATE_TOLERANCE:
+        raise BenchError(f"{measured:.1f} checks/s were made where {wanted} were due")
+
+
+def _blackbox_cpu(directory: Path, farm: Farm, rate: int, seconds: float) -> float:
+    with blackbox(directory, farm) as (process, port):
+        asyncio.run(drive(port, farm, checks_per_second=rate, seconds=1))
+        cpu = process.cpu_seconds()
+        asyncio.run(drive(port, farm, checks_per_second=rate, seconds=seconds))
+        return (process.cpu_seconds() - cpu) / (rate * seconds)
