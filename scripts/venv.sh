@@ -28,7 +28,11 @@ if ! "$venv/bin/python" -c 'import pip' >/dev/null 2>&1; then
 fi
 
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignore
-# Compiling thousands of modules that nobody will import is most of an install's time.
-"$venv/bin/python" -m pip install --quiet --no-compile --require-hashes \
-    --requirement requirements-dev.lock
-"$venv/bin/python" -m pip install --quiet --no-deps --no-build-isolation --editable .
+install() {
+    # Compiling thousands of modules that nobody will import is half of an install's time.
+    "$venv/bin/python" -m pip install --quiet --no-compile "$@"
+}
+awk '/^[^ ]/ { wanted = /^pip==/ } wanted' requirements-dev.lock >"$venv/pip.lock"
+install --require-hashes --requirement "$venv/pip.lock"
+install --require-hashes --requirement requirements-dev.lock
+install --no-deps --no-build-isolation --editable .
