@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from exporter.model import CacheDirective, CachePolicy
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 MOST_SECONDS = 2**31
 #: A longer `Retry-After` is obeyed for this long: an issuer unwatched for a day is no use.
 MOST_RETRY_AFTER_SECONDS = 3600.0
+#: Of an argument; the longest honest one lists a few header names.
+MOST_CHARACTERS = 200
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
@@ -112,10 +115,14 @@ def _directives(
     wanted = header.value.replace("_", "-")
     for name, line in headers:
         if name.lower() == wanted:
-            for member in _members(line):
-                directive = _directive(member, header)
-                if directive is not None:
-                    yield directive
+            yield from _read_line(line, header)
+
+
+# An issuer sends the same line each time, and thousands of issuers the same few.
+@lru_cache(maxsize=1024)
+def _read_line(line: str, header: CacheHeader) -> tuple[CacheDirective, ...]:
+    found = (_directive(member, header) for member in _members(line))
+    return tuple(directive for directive in found if directive is not None)
 
 
 def _members(line: str) -> Iterator[str]:
@@ -153,10 +160,12 @@ def _directive(member: str, header: CacheHeader) -> CacheDirective | None:
 
 def _argument(text: str) -> str | None:
     """A token or a quoted string; both are to be understood everywhere (RFC 9111 5.2)."""
-    if _TOKEN.fullmatch(text):
-        return clean(text)
     quoted = _QUOTED.fullmatch(text)
-    return clean(_ESCAPE.sub(r"\1", quoted[1])) if quoted else None
+    if quoted is None and not _TOKEN.fullmatch(text):
+        return None
+    value = _ESCAPE.sub(r"\1", quoted[1]) if quoted else text
+    # Cut without a mark: thousands of digits are still a number.
+    return clean(value[:MOST_CHARACTERS], MOST_CHARACTERS)
 
 
 def _first_of_each(directives: Sequence[CacheDirective]) -> tuple[CacheDirective, ...]:
