@@ -1,19 +1,15 @@
-"""What an issuer's address must look like: the only place that reads a URL's parts.
+"""What an address must look like: the only place that decides which URL will do.
 
-Stricter than `urllib`, which accepts almost anything: a URL that passes here means the same
-to every client.
+Stricter than `urllib`, which accepts almost anything (`https://[::1]x/`): a URL that passes
+here means the same to every client.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from ipaddress import IPv6Address
 
 from exporter.reasons import Reason
-
-if TYPE_CHECKING:
-    from urllib.parse import SplitResult
 
 #: OpenIDConnectProviderUrlType in IAM's API model.
 ISSUER_CHARACTERS = 255
@@ -22,7 +18,9 @@ URL_CHARACTERS = 2048
 
 # RFC 3986 section 2: reserved, unreserved and percent-encoded; nothing else is a URI.
 _URI = re.compile(r"(?:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})+")
-_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9a-f:.]+")
+_AUTHORITY = re.compile(
+    r"(?:[A-Za-z0-9._-]+|\[(?P<address>[0-9A-Fa-f:.]+)\])(?::(?P<port>[0-9]{0,5}))?"
+)
 
 
 def issuer_fault(url: str) -> tuple[Reason, str] | None:
@@ -60,31 +58,33 @@ def jwks_fault(url: str) -> tuple[Reason, str] | None:
 
 def unusual_port(url: str) -> int | None:
     """The port written in *url*, unless it is 443 or *url* cannot be read."""
-    try:
-        port = urlsplit(url).port
-    except ValueError:
-        return None
+    match = _AUTHORITY.fullmatch(_authority(url))
+    port = int(match["port"] or 443) if match else 443
     return None if port == 443 else port  # noqa: PLR2004 - https
+
+
+def _authority(url: str) -> str:
+    """What stands between `https://` and the path, query or fragment (RFC 3986 3.2)."""
+    return re.split(r"[/?#]", url[len("https://") :], maxsplit=1)[0]
 
 
 def _form_fault(url: str) -> str | None:
     if not _URI.fullmatch(url):
         return "it holds characters that a URL may not have"
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        return f"it cannot be read: {error}"
-    if port == 0:
-        return "port 0 cannot be reached"
-    return _host_fault(parts)
-
-
-def _host_fault(parts: SplitResult) -> str | None:
-    if "@" in parts.netloc:
+    authority = _authority(url)
+    if "@" in authority:
         return "it carries a user name"
-    if not parts.hostname:
-        return "it has no host"
-    if not _HOST.fullmatch(parts.hostname):
-        return "its host is not a name"
+    match = _AUTHORITY.fullmatch(authority)
+    if match is None or not _is_address(match["address"]):
+        return "its host is not a name, an address or a port"
+    if match["port"] and int(match["port"]) not in range(1, 65536):
+        return f"port {match['port']} cannot be reached"
     return None
+
+
+def _is_address(address: str | None) -> bool:
+    """No brackets at all, or an IPv6 address in them."""
+    try:
+        return address is None or bool(IPv6Address(address))
+    except ValueError:
+        return False
