@@ -28,6 +28,8 @@ if ! "$venv/bin/python" -c 'import pip' >/dev/null 2>&1; then
 fi
 
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignore
+# setuptools warns at length of what an editable installation is for.
+export PYTHONWARNINGS=ignore
 install() {
     # Compiling thousands of modules that nobody will import is half of an install's time.
     "$venv/bin/python" -m pip install --quiet --no-compile "$@"

@@ -1,0 +1,66 @@
+"""The demo from start to end: `oidc-issuer-exporter demo`."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from exporter.demo.guide import guide
+from exporter.demo.process import issuers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the demo as *argv* asks, and return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="oidc-issuer-exporter demo",
+        description="Run local issuers, good and bad, and the exporter on them. "
+        "Nothing leaves this machine.",
+    )
+    parser.add_argument(
+        "--web.listen-address",
+        dest="listen_address",
+        default="127.0.0.1:10184",
+        metavar="HOST:PORT",
+        help="where the exporter listens (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--interval",
+        default="10s",
+        metavar="DURATION",
+        help="how often each issuer is probed (default: %(default)s)",
+    )
+    arguments = parser.parse_args(argv)
+    return run(listen_address=arguments.listen_address, interval=arguments.interval)
+
+
+def run(*, listen_address: str = "127.0.0.1:10184", interval: str = "10s") -> int:
+    """Start the issuers, run the exporter on them until it is told to end, and clean up.
+
+    Ctrl-C and SIGTERM end it, with exit code 0; any other code is the exporter's own.
+    """
+    # Until the exporter takes the signals over, and again when it has given them back.
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with issuers() as running:
+            config = running.directory / "config.yaml"
+            config.write_text(running.config(interval), encoding="utf-8")
+            text = guide(running, config, listen_address=listen_address, interval=interval)
+            sys.stdout.write(text)
+            sys.stdout.flush()
+            return _serve(f"--config.file={config}", f"--web.listen-address={listen_address}")
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _serve(*flags: str) -> int:
+    # Imported here because `cli` imports this package for its own sub-command.
+    from exporter.cli import main as command  # noqa: PLC0415
+
+    return command(["serve", *flags])
