@@ -120,6 +120,7 @@ class Certificate:
     Attributes:
         sha1: Lower-case hex of the DER's SHA-1, the form of IAM's thumbprints.
         public_key_sha256: Of the SubjectPublicKeyInfo, to tell a re-issue from a copy.
+        has_issuer_url: It says where its issuer's certificate lies (RFC 5280 4.2.2.1).
     """
 
     subject: str
@@ -134,6 +135,7 @@ class Certificate:
     sha1: str
     sha256: str
     public_key_sha256: str
+    has_issuer_url: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,260 @@
+"""One HTTP/1.1 exchange over a connection: the request out, the answer in, all bounded.
+
+h11 knows the protocol; what this module adds is the order of our own facts, the limits,
+and the words for what went wrong.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, NoReturn
+
+import h11
+
+from exporter.faults import Stopped, from_os
+from exporter.reasons import Phase, Reason, Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from exporter.clock import Stopwatch
+    from exporter.transport import Connection
+
+# No honest answer of an issuer comes close; CDNs send 1 to 3 KiB.
+MAX_HEADER_BYTES = 64 * 1024
+MAX_INFORMATIONAL = 16
+# One step of decompression, so that a bomb never holds the loop for long.
+_INFLATE_STEP_BYTES = 64 * 1024
+_HTTP2_SETTINGS = 4
+HTTP_OK = 200
+
+
+class Exchange:
+    """The HTTP side of one connection, for as many fetches as it bears.
+
+    Attributes:
+        status, headers: Of the response being read; None and empty until they are whole.
+        size_bytes: Of the body read so far, after decompression.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.status: int | None = None
+        self.headers: tuple[tuple[str, str], ...] = ()
+        self.size_bytes: int | None = None
+        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEADER_BYTES)
+        self._stage = Stage.HTTP
+        self._has_answered = False
+
+    def is_reusable(self) -> bool:
+        """Another request may follow on the same connection."""
+        if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
+            self._http.start_next_cycle()
+            return True
+        return False
+
+    async def get(
+        self,
+        target: str,
+        headers: Sequence[tuple[str, str]],
+        *,
+        max_body_bytes: int,
+        stopwatch: Stopwatch,
+        begun: Callable[[Phase], None],
+    ) -> bytes | None:
+        """GET *target* and read the answer, the body only of a 200.
+
+        STS has no use for the body of another status, and a block page may be endless.
+        *begun* is told when `processing` and `transfer` begin.
+
+        Returns:
+            The body, decompressed; None when the status is not 200.
+
+        Raises:
+            Stopped: at stage `http` or `body` (or `tls`, when that is what broke); what
+                was learnt before stands in the attributes.
+        """
+        self.status, self.headers, self.size_bytes = None, (), None
+        self._stage, self._has_answered = Stage.HTTP, False
+        try:
+            request = h11.Request(method="GET", target=target, headers=list(headers))
+            await self._send(self._http.send(request), stopwatch)
+            begun(Phase.PROCESSING)
+            await self._send(self._http.send(h11.EndOfMessage()), stopwatch)
+            if await self._read_head(stopwatch, begun) != HTTP_OK:
+                return None
+            return await self._read_body(max_body_bytes, stopwatch)
+        except OSError as error:
+            raise from_os(error, self._stage, self.connection.address.ip) from error
+
+    async def _send(self, data: bytes | None, stopwatch: Stopwatch) -> None:
+        if data:
+            await self.connection.send(data, stopwatch)
+
+    async def _read_head(self, stopwatch: Stopwatch, begun: Callable[[Phase], None]) -> int:
+        for _ in range(MAX_INFORMATIONAL):
+            event = await self._event(stopwatch, begun)
+            if isinstance(event, h11.Response):
+                self.status = event.status_code
+                self.headers = tuple(
+                    (name.decode("latin-1"), value.decode("latin-1"))
+                    for name, value in event.headers
+                )
+                self._stage = Stage.BODY
+                return self.status
+            if not isinstance(event, h11.InformationalResponse):
+                break
+        raise Stopped(Stage.HTTP, Reason.MALFORMED_RESPONSE, "no final response came")
+
+    async def _read_body(self, limit: int, stopwatch: Stopwatch) -> bytes:
+        self.size_bytes = 0
+        decode = _decoder(self._header("content-encoding"), limit)
+        declared = self._header("content-length")
+        if declared.isdigit() and int(declared[:20]) > limit:
+            raise _too_large(limit)
+        body = bytearray()
+        while not isinstance(event := await self._event(stopwatch), h11.EndOfMessage):
+            if isinstance(event, h11.Data):
+                body += decode.feed(bytes(event.data))
+                self.size_bytes = len(body)
+        decode.finish()
+        if self._http.trailing_data[0]:
+            raise Stopped(Stage.BODY, Reason.MALFORMED, "more bytes than were announced")
+        if not body:
+            raise Stopped(Stage.BODY, Reason.EMPTY, "the body is empty")
+        return bytes(body)
+
+    def _header(self, name: str) -> str:
+        return ", ".join(value for key, value in self.headers if key == name)
+
+    async def _event(
+        self, stopwatch: Stopwatch, begun: Callable[[Phase], None] | None = None
+    ) -> h11.Event | type[h11.PAUSED]:
+        while True:
+            try:
+                event = self._http.next_event()
+            except h11.RemoteProtocolError as error:
+                self._refuse(error)
+            if event is not h11.NEED_DATA:
+                return event  # type: ignore[return-value]
+            data = await self.connection.receive(stopwatch)
+            if begun and data and not self._has_answered:
+                begun(Phase.TRANSFER)
+                self._look_at_first(data)
+            if not data and not self._has_answered:
+                raise Stopped(Stage.HTTP, Reason.EMPTY_REPLY, "closed without an answer")
+            self._has_answered = True
+            self._http.receive_data(data)
+
+    def _look_at_first(self, data: bytes) -> None:
+        # A server that speaks HTTP/2 alone opens with a SETTINGS frame (RFC 9113 3.4).
+        if len(data) > _HTTP2_SETTINGS and data[:1] == b"\0" and data[3] == _HTTP2_SETTINGS:
+            raise Stopped(Stage.HTTP, Reason.HTTP2_ONLY, "the peer answered in HTTP/2 frames")
+
+    def _refuse(self, error: h11.RemoteProtocolError) -> NoReturn:
+        words = str(error)
+        if self._stage is Stage.BODY:
+            reason = Reason.TRUNCATED if "closed" in words else Reason.MALFORMED
+        elif error.error_status_hint == 431:  # noqa: PLR2004 - Request Header Fields Too Large
+            reason = Reason.HEADERS_TOO_LARGE
+        else:
+            reason = Reason.MALFORMED_RESPONSE
+        raise Stopped(self._stage, reason, words) from error
+
+
+async def tunnel(
+    connection: Connection,
+    authority: str,
+    headers: Sequence[tuple[str, str]],
+    stopwatch: Stopwatch,
+) -> None:
+    """Have the proxy at the other end of *connection* connect to *authority* (RFC 9110 9.3.6).
+
+    Raises:
+        Stopped: at stage `tcp`: a proxy that will not or cannot is no connection.
+    """
+    http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEADER_BYTES)
+    proxy = f"proxy {connection.address.ip}"
+    request = h11.Request(
+        method="CONNECT", target=authority, headers=[("Host", authority), *headers]
+    )
+    try:
+        await connection.send(http.send(request) or b"", stopwatch)
+        http.send(h11.EndOfMessage())
+        while (event := http.next_event()) is h11.NEED_DATA:
+            http.receive_data(await connection.receive(stopwatch))
+    except OSError as error:
+        raise from_os(error, Stage.TCP, proxy) from error
+    except h11.RemoteProtocolError as error:
+        raise Stopped(Stage.TCP, Reason.RESET, f"{proxy}: {error}") from error
+    status = getattr(event, "status_code", 0)
+    if not HTTP_OK <= status < 300:  # noqa: PLR2004 - any 2xx opens the tunnel
+        reason = Reason.UNREACHABLE if status >= 500 else Reason.REFUSED  # noqa: PLR2004
+        raise Stopped(Stage.TCP, reason, f"{proxy} answered {status} to CONNECT")
+
+
+class _Plain:
+    """A body as it is, up to a limit."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._size = 0
+
+    def feed(self, data: bytes) -> bytes:
+        self._size += len(data)
+        if self._size > self._limit:
+            raise _too_large(self._limit)
+        return data
+
+    def finish(self) -> None:
+        pass
+
+
+class _Inflate(_Plain):
+    """A gzip or deflate body, never inflated beyond the limit."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self._inflate: zlib._Decompress | None = None
+
+    def feed(self, data: bytes) -> bytes:
+        out = bytearray()
+        try:
+            while data:
+                inflate = self._inflate or self._begin(data)
+                piece = inflate.decompress(data, _INFLATE_STEP_BYTES)
+                out += super().feed(piece)
+                data = inflate.unconsumed_tail or inflate.unused_data
+                if inflate.eof:
+                    # RFC 1952 2.2: a gzip file may hold several members.
+                    self._inflate = None
+                elif not piece:
+                    break
+        except zlib.error as error:
+            raise Stopped(Stage.BODY, Reason.DECOMPRESS, str(error)) from error
+        return bytes(out)
+
+    def _begin(self, data: bytes) -> zlib._Decompress:
+        # 47: zlib or gzip by their headers. Some servers send deflate bare, without one.
+        is_bare = data[:1] != b"\x1f" and data[0] & 0x0F != zlib.DEFLATED
+        self._inflate = zlib.decompressobj(-zlib.MAX_WBITS if is_bare else 47)
+        return self._inflate
+
+    def finish(self) -> None:
+        if self._inflate is not None:
+            raise Stopped(Stage.BODY, Reason.DECOMPRESS, "the compressed body is cut short")
+
+
+def _decoder(content_encoding: str, limit: int) -> _Plain:
+    coding = content_encoding.strip().lower()
+    if coding in ("", "identity"):
+        return _Plain(limit)
+    if coding in ("gzip", "x-gzip", "deflate"):
+        return _Inflate(limit)
+    raise Stopped(
+        Stage.BODY, Reason.CONTENT_ENCODING, f"Content-Encoding {content_encoding[:80]!r}"
+    )
+
+
+def _too_large(limit: int) -> Stopped:
+    return Stopped(Stage.BODY, Reason.TOO_LARGE, f"more than {limit} bytes")

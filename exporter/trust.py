@@ -1,0 +1,179 @@
+"""Certificates: whom a probe trusts, and what a handshake showed."""
+
+from __future__ import annotations
+
+import _ssl
+import hashlib
+import ssl
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import AuthorityInformationAccessOID
+
+from exporter.model import Certificate, Tls
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# A few names are enough to see whose certificate it is; CDN leaves carry hundreds.
+_MAX_NAMES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """One set of trust settings, shared by every probe that has it.
+
+    A context with the system's bundle takes 20 ms of CPU to make, so it is made once.
+
+    Attributes:
+        context: For the probe itself.
+        context_tls12: The same, but TLS 1.2 at the most.
+        private_roots: SHA-256 of the certificates of the issuer's own `ca_file`.
+    """
+
+    context: ssl.SSLContext
+    context_tls12: ssl.SSLContext
+    private_roots: frozenset[str] = field(default_factory=frozenset)
+
+
+def trust(ca_file: str | None) -> Trust:
+    """Trust the system's authorities, and those in *ca_file* beside them.
+
+    A certificate revocation list in *ca_file* is obeyed for the leaf: Python shows no
+    stapled answer, so that is the only way to see a revocation.
+
+    Raises:
+        OSError, ssl.SSLError: *ca_file* cannot be read, or holds no certificate.
+    """
+    roots: frozenset[str] = frozenset()
+    if ca_file is not None:
+        pem = Path(ca_file).read_bytes()
+        roots = frozenset(
+            hashlib.sha256(c.public_bytes(Encoding.DER)).hexdigest()
+            for c in x509.load_pem_x509_certificates(pem)
+        )
+    return Trust(_context(ca_file), _context(ca_file, ssl.TLSVersion.TLSv1_2), roots)
+
+
+def _context(
+    ca_file: str | None, maximum: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED
+) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    context.maximum_version = maximum
+    if ca_file is not None:
+        context.load_verify_locations(cafile=ca_file)
+        if context.cert_store_stats()["crl"]:
+            context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+    return context
+
+
+def seen(tls: ssl.SSLObject, *, is_verified: bool, private_roots: frozenset[str]) -> Tls:
+    """What the handshake of *tls* showed, also when it failed half-way."""
+    chain = served_chain(tls)
+    return Tls(
+        version=tls.version() if is_verified else None,
+        cipher=(tls.cipher() or (None,))[0] if is_verified else None,
+        chain=chain,
+        thumbprint=chain[-1].sha1 if chain else None,
+        is_verified=is_verified,
+        is_public_ca=_is_public(tls, private_roots) if is_verified else None,
+    )
+
+
+def served_chain(tls: ssl.SSLObject) -> tuple[Certificate, ...]:
+    """The certificates that the peer sent, leaf first; empty when it sent none."""
+    return tuple(read_certificate(der) for der in _chain(tls, "get_unverified_chain"))
+
+
+def _is_public(tls: ssl.SSLObject, private_roots: frozenset[str]) -> bool:
+    if not private_roots:
+        return True
+    verified = tuple(_chain(tls, "get_verified_chain"))
+    return hashlib.sha256(verified[-1]).hexdigest() not in private_roots
+
+
+def _chain(tls: ssl.SSLObject, method: str) -> Iterable[bytes]:
+    # Public from Python 3.13 on (bytes); before, only the inner object has it, with
+    # certificates of its own kind.
+    owner: Any = tls if hasattr(tls, method) else tls._sslobj  # type: ignore[attr-defined]  # noqa: SLF001
+    for certificate in getattr(owner, method)() or ():
+        yield (
+            certificate
+            if isinstance(certificate, bytes)
+            else certificate.public_bytes(_ssl.ENCODING_DER)
+        )
+
+
+@lru_cache(maxsize=4096)
+def read_certificate(der: bytes) -> Certificate:
+    """Read what matters of one certificate; what cannot be read stays empty."""
+    certificate = x509.load_der_x509_certificate(der)
+    return Certificate(
+        subject=_name(certificate.subject),
+        issuer=_name(certificate.issuer),
+        serial=f"{certificate.serial_number:x}",
+        not_before_timestamp_seconds=certificate.not_valid_before_utc.timestamp(),
+        not_after_timestamp_seconds=certificate.not_valid_after_utc.timestamp(),
+        names=_names(certificate),
+        key=_key(certificate),
+        signature=certificate.signature_algorithm_oid._name,  # noqa: SLF001 - its only name
+        is_self_issued=certificate.subject == certificate.issuer,
+        sha1=hashlib.sha1(der, usedforsecurity=False).hexdigest(),
+        sha256=hashlib.sha256(der).hexdigest(),
+        public_key_sha256=_public_key_sha256(certificate),
+        has_issuer_url=_has_issuer_url(certificate),
+    )
+
+
+def _name(name: x509.Name) -> str:
+    return name.rfc4514_string()[:512]
+
+
+# A certificate is remote input: an extension that cannot be parsed is one not seen.
+_UNREADABLE = (x509.ExtensionNotFound, ValueError, TypeError)
+
+
+def _names(certificate: x509.Certificate) -> tuple[str, ...]:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except _UNREADABLE:
+        return ()
+    return tuple(str(name.value)[:255] for name in names.value)[:_MAX_NAMES]
+
+
+def _has_issuer_url(certificate: x509.Certificate) -> bool:
+    try:
+        access = certificate.extensions.get_extension_for_class(x509.AuthorityInformationAccess)
+    except _UNREADABLE:
+        return False
+    return any(
+        entry.access_method == AuthorityInformationAccessOID.CA_ISSUERS
+        for entry in access.value
+    )
+
+
+def _key(certificate: x509.Certificate) -> str:
+    try:
+        key = certificate.public_key()
+    except (ValueError, TypeError):
+        return "unknown"
+    if isinstance(key, rsa.RSAPublicKey):
+        return f"RSA {key.key_size}"
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return f"EC {key.key_size}"
+    return type(key).__name__.removesuffix("PublicKey").strip("_")
+
+
+def _public_key_sha256(certificate: x509.Certificate) -> str:
+    try:
+        key = certificate.public_key()
+    except (ValueError, TypeError):
+        return ""
+    der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(der).hexdigest()

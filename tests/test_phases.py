@@ -1,0 +1,301 @@
+"""Where the time goes: servers that are slow in exactly one phase, and a loop that is held."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+
+import pytest
+import uvloop
+
+from exporter.clock import Stopwatch, connected_ago, read_stamped, stamp
+from exporter.model import Phases
+from exporter.probe import Prober
+from tests.authority import server_context
+from tests.probing import discovery, verdict
+from tests.servers import answering, dns_hosts, http
+
+SLOW = 0.15
+
+
+def named(phases: Phases) -> dict[str, float]:
+    """The phases that happened."""
+    every = {name: getattr(phases, name) for name in Phases.__dataclass_fields__}
+    return {name: seconds for name, seconds in every.items() if seconds is not None}
+
+
+def slowest(phases: Phases) -> str:
+    happened = named(phases)
+    return max(happened, key=lambda name: happened[name])
+
+
+async def slow_resolver(bench, farm):
+    port = bench.serve()
+    server = farm.nameserver(dns_hosts("127.0.0.1"), delay=SLOW)
+    return bench.issuer(
+        port, url=f"https://issuer.test:{port}", connect_to=None, nameservers=(server,)
+    )
+
+
+async def slow_accept(bench, farm):
+    """A full queue drops the SYN; the kernel sends the next one a second later."""
+    port, listener = farm.full_backlog()
+
+    def drain():
+        time.sleep(SLOW)
+        listener.settimeout(5)
+        context = server_context(bench.pki)
+        while True:
+            try:
+                sock, _ = listener.accept()
+                sock.settimeout(2)
+                with context.wrap_socket(sock, server_side=True) as session:
+                    session.recv(4096)
+                    session.sendall(http("no", "404 Not Found"))
+            except OSError:
+                if listener.fileno() < 0:
+                    return
+
+    threading.Thread(target=drain, daemon=True).start()
+    return bench.issuer(port, timeout_seconds=5.0)
+
+
+async def slow_handshake(bench, farm):
+    inner = bench.serve()
+
+    async def late(reader, writer):
+        await asyncio.sleep(SLOW)
+        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", inner)
+
+        async def pump(source, sink):
+            while data := await source.read(65_536):
+                sink.write(data)
+            sink.close()
+
+        await asyncio.gather(pump(reader, inner_writer), pump(inner_reader, writer))
+
+    return bench.issuer(farm.serve(late))
+
+
+async def slow_first_byte(bench, _farm):
+    return bench.issuer(bench.serve(answering(SLOW, http(discovery()))))
+
+
+async def slow_body(bench, _farm):
+    whole = http(discovery())
+    return bench.issuer(bench.serve(answering(whole[:90], SLOW, whole[90:])))
+
+
+@pytest.mark.parametrize(
+    ("make", "phase"),
+    [
+        (slow_resolver, "resolve"),
+        (slow_accept, "connect"),
+        (slow_handshake, "tls"),
+        (slow_first_byte, "processing"),
+        (slow_body, "transfer"),
+    ],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+async def test_the_slow_phase_is_named(bench, farm, make, phase):
+    report = await Prober().probe(await make(bench, farm))
+    fetch = report.fetches[0]
+
+    assert slowest(fetch.phases) == phase
+    assert named(fetch.phases)[phase] >= SLOW * 0.95
+
+
+async def test_the_phases_add_up(bench):
+    """Disjoint and complete: their sum is the fetch's duration, and both make the probe's."""
+    report = await bench.probe(bench.serve())
+    first, second = report.fetches
+
+    for fetch in report.fetches:
+        assert sum(named(fetch.phases).values()) == pytest.approx(fetch.duration_seconds)
+    assert first.duration_seconds + second.duration_seconds <= report.duration_seconds
+    assert first.first_byte_seconds == pytest.approx(
+        first.duration_seconds - first.phases.transfer
+    )
+
+
+async def test_a_reused_connection_has_no_phases_of_its_own(bench):
+    report = await bench.probe(bench.serve())
+
+    assert report.fetches[1].is_reused
+    assert set(named(report.fetches[1].phases)) == {"processing", "transfer"}
+    assert report.fetches[1].tls == report.fetches[0].tls
+
+
+async def test_reuse_can_be_switched_off(bench):
+    report = await bench.probe(bench.serve(), reuse_connection=False)
+
+    assert set(named(report.fetches[1].phases)) == {"connect", "tls", "processing", "transfer"}
+
+
+@pytest.mark.parametrize("uri", ["https://keys.test/jwks", "https://issuer.test:8443/jwks"])
+async def test_another_origin_gets_a_connection_of_its_own(bench, uri):
+    """Google's key set lies on another host; the certificate there must fit that host."""
+    report = await bench.probe(bench.serve(http(discovery(jwks_uri=uri))))
+
+    assert not report.fetches[1].is_reused
+
+
+async def test_a_connection_that_the_server_closes_is_not_reused(bench):
+    closing = http(discovery(), headers="Connection: close\r\n")
+    report = await bench.probe(bench.serve(answering(closing, "close")))
+
+    assert (verdict(report), report.fetches[1].is_reused) == ("usable", False)
+
+
+async def test_a_connection_that_dies_between_the_fetches_is_made_anew(bench):
+    """A keep-alive that the server ends unsaid is no fault; any client asks again."""
+    silent_close = answering(http(discovery()), "close")
+    report = await bench.probe(bench.serve(silent_close))
+
+    assert (verdict(report), report.fetches[1].is_reused) == ("usable", False)
+
+
+@pytest.mark.parametrize("seconds", [0.25, 0.4])
+async def test_the_timeout_is_that_timeout(bench, seconds):
+    """Never earlier, and no rounding up to a whole second, which aiohttp's own would do."""
+    report = await bench.probe(bench.serve(answering("stall")), timeout_seconds=seconds)
+
+    assert verdict(report) == "discovery/http/timeout"
+    assert seconds * 0.98 <= report.duration_seconds < seconds + 0.5
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def run(request):
+    """Run a coroutine on a loop of either kind."""
+    if request.param == "asyncio":
+        return asyncio.run
+    return uvloop.run
+
+
+HELD = 0.6
+ANSWER = 0.2
+
+
+def hold_the_loop(after: float) -> None:
+    asyncio.get_running_loop().call_later(after, time.sleep, HELD)
+
+
+def test_a_held_loop_does_not_falsify_the_first_byte(bench, run):
+    """The answer comes after 0.2 s, while the loop is held until 0.6 s have passed."""
+    port = bench.serve(answering(ANSWER, http(discovery())))
+
+    async def main():
+        issuer = bench.issuer(port)
+        prober = Prober()
+        await prober.probe(issuer)
+        hold_the_loop(0.1)
+        return await prober.probe(issuer)
+
+    report = run(main())
+    first = report.fetches[0]
+
+    assert verdict(report) == "usable"
+    assert ANSWER * 0.95 <= first.phases.processing < ANSWER + HELD / 3
+    assert first.correction_seconds > HELD / 3
+    assert first.is_corrected
+
+
+def test_a_held_loop_does_not_falsify_a_lookup(bench, farm, run):
+    port = bench.serve()
+    server = farm.nameserver(dns_hosts("127.0.0.1"), delay=ANSWER)
+
+    async def main():
+        issuer = bench.issuer(
+            port, url=f"https://issuer.test:{port}", connect_to=None, nameservers=(server,)
+        )
+        prober = Prober()
+        await prober.probe(issuer)
+        hold_the_loop(0.05)
+        return await prober.probe(issuer)
+
+    report = run(main())
+
+    assert ANSWER * 0.95 <= report.fetches[0].phases.resolve < ANSWER + HELD / 3
+
+
+def test_a_held_loop_is_no_timeout(bench, run):
+    """The answer was there in time; only the loop came late to it."""
+    port = bench.serve(answering(0.05, http(discovery())))
+
+    async def main():
+        prober = Prober()
+        await prober.probe(bench.issuer(port))
+        hold_the_loop(0.02)
+        return await prober.probe(bench.issuer(port, timeout_seconds=0.4, budget_seconds=0.4))
+
+    assert verdict(run(main())) == "usable"
+
+
+# --- the kernel's word -------------------------------------------------------------------
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    near = socket.create_connection(listener.getsockname())
+    far, _ = listener.accept()
+    listener.close()
+    return near, far
+
+
+def test_the_kernel_tells_when_bytes_came():
+    near, far = pair()
+    with near, far:
+        stamp(near)
+        far.send(b"x")
+        time.sleep(0.1)
+        data, lag = read_stamped(near, 10)
+
+        assert data == b"x"
+        assert 0.09 < lag < 5
+
+
+def test_the_end_of_a_stream_has_no_stamp():
+    near, far = pair()
+    with near:
+        stamp(near)
+        far.close()
+
+        assert read_stamped(near, 10) == (b"", None)
+
+
+def test_the_kernel_tells_when_a_connection_was_made():
+    near, far = pair()
+    with near, far:
+        fresh = connected_ago(near)
+        time.sleep(0.1)
+
+        assert 0.09 < connected_ago(near) < 5
+        assert fresh < 0.09
+
+
+async def test_no_more_is_taken_off_than_was_waited():
+    """Bytes that came before we began to wait were late by our own work."""
+    watch = Stopwatch(5)
+    since = watch.now()
+    await asyncio.sleep(0.02)
+    watch.correct(since, 10.0)
+
+    assert 0.015 < watch.correction_seconds < 5
+    assert abs(watch.now() - since) < 0.01
+
+
+async def test_a_wait_without_the_kernels_word_is_flagged():
+    watch = Stopwatch(5)
+    watch.correct(watch.now(), None)
+
+    assert (watch.is_corrected, watch.correction_seconds) == (False, 0.0)
+
+
+async def test_a_stamp_from_the_future_is_no_correction():
+    """The wall clock may be set back between the arrival and our look at it."""
+    watch = Stopwatch(5)
+    watch.correct(watch.now(), -3.0)
+
+    assert (watch.is_corrected, watch.correction_seconds) == (True, 0.0)
