@@ -14,7 +14,7 @@ from exporter.keys import judge_keys
 from exporter.model import Discovery, Failure, KeySet
 from exporter.reasons import Document, Reason, Stage
 from exporter.strict_json import Malformed, read_object
-from exporter.text import clean
+from exporter.text import clean, quoted
 from exporter.urls import URL_CHARACTERS, jwks_fault
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _judge_discovery(body: bytes, *, is_called_html: bool) -> Discovery | Failur
     fault = jwks_fault(jwks_uri)
     if fault:
         reason, words = fault
-        return _discovery_failure(reason, f"{words}: {clean(jwks_uri)!r}")
+        return _discovery_failure(reason, f"{words}: {quoted(jwks_uri)}")
     return Discovery(
         # An escape holds a backslash and so never equals a URL that it was not before.
         issuer=clean(issuer, URL_CHARACTERS),

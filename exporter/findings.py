@@ -14,7 +14,7 @@ from exporter.chain import extras, is_out_of_order
 from exporter.keys import LIMITED, MOST_KEYS
 from exporter.model import Discovery, Finding, KeySet
 from exporter.reasons import LEVELS, Code, Directive, Document, Level, Scope
-from exporter.text import clean, listed
+from exporter.text import clean, listed, quoted
 from exporter.urls import unusual_port
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _in_headers(fetch: Fetch) -> Found:
     lines = fetch.header_lines("content-type")
     media = lines[0].partition(";")[0].strip(" \t").lower() if lines else ""
     if media not in ("application/json", "text/json") and not media.endswith("+json"):
-        said = f"it is sent as {clean(media, 60)!r}" if media else "it is sent without a type"
+        said = f"it is sent as {quoted(media, 60)}" if media else "it is sent without a type"
         yield Code.CONTENT_TYPE, f"{said}, not as JSON"
 
 

@@ -13,7 +13,7 @@ from exporter.findings import findings
 from exporter.keys import LIMITED, MOST_KEYS
 from exporter.model import Discovery, Failure, KeySet
 from exporter.reasons import Code, Document, Reason, Stage
-from exporter.text import clean, listed
+from exporter.text import clean, listed, quoted
 from exporter.urls import issuer_fault
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def url_failure(url: str, document: Document) -> Failure | None:
     if fault is None:
         return None
     reason, words = fault
-    return _failure(document, Stage.CONFIG, reason, f"{clean(url)!r}: {words}")
+    return _failure(document, Stage.CONFIG, reason, f"{quoted(url)}: {words}")
 
 
 def status_failure(fetch: Fetch) -> Failure | None:
@@ -119,8 +119,7 @@ def _discovery_failures(
         yield discovery
     # To the letter: OpenID Connect Discovery 1.0 section 4.3, and IAM's `iss`.
     elif discovery is not None and discovery.issuer != issuer.url:
-        said = clean(discovery.issuer)
-        detail = f"it says {said!r}, not {clean(issuer.url)!r}"
+        detail = f"it says {quoted(discovery.issuer)}, not {quoted(issuer.url)}"
         hint = _difference(issuer.url, discovery.issuer)
         yield _failure(
             Document.DISCOVERY,

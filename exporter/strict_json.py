@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 
 from exporter.reasons import Reason
-from exporter.text import clean
+from exporter.text import quoted
 
 _SPACE = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
@@ -80,15 +80,15 @@ def _parse(text: str, *, is_called_html: bool) -> dict[str, object] | Malformed:
 def _fault(error: ValueError, text: str) -> str:
     if not isinstance(error, json.JSONDecodeError):
         return str(error)
-    near = clean(text[error.pos : error.pos + 20], 20)
-    where = f"line {error.lineno}, column {error.colno}"
-    return f"{error.msg} at {where}: {near!r}" if near else f"{error.msg} at {where}"
+    where = f"{error.msg} at line {error.lineno}, column {error.colno}"
+    rest = text[error.pos : error.pos + 20]
+    return f"{where}: {quoted(rest)}" if rest else where
 
 
 def _page(body: bytes) -> str:
     title = _TITLE.search(body[:_TITLE_WITHIN_BYTES])
-    words = clean(title[1].decode(errors="replace").strip(), 80) if title else ""
-    return f"it is a page, {words!r}" if words else "it is a page, not JSON"
+    words = title[1].decode(errors="replace").strip() if title else ""
+    return f"it is a page, {quoted(words, 80)}" if words else "it is a page, not JSON"
 
 
 def _refuse(constant: str) -> float:

@@ -21,6 +21,11 @@ def clean(text: str, limit: int = 200) -> str:
     return safe if len(safe) <= limit else safe[: limit - 1] + "…"
 
 
+def quoted(text: str, limit: int = 200) -> str:
+    """*text* as `clean` gives it, in quotes, for the middle of a sentence."""
+    return f'"{clean(text, limit)}"'
+
+
 def identifier(text: str) -> str:
     """*text* as `clean` gives it, and still distinct from others where it had to be cut."""
     safe = clean(text, IDENTIFIER_CHARACTERS)
