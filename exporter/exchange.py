@@ -6,6 +6,7 @@ and the words for what went wrong.
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 from typing import TYPE_CHECKING, NoReturn
 
@@ -88,8 +89,15 @@ class Exchange:
             raise from_os(error, self._stage, self.connection.address.ip) from error
 
     async def _send(self, data: bytes | None, stopwatch: Stopwatch) -> None:
-        if data:
+        if not data:
+            return
+        try:
             await self.connection.send(data, stopwatch)
+        except ConnectionError:
+            # The peer has gone already; why (a TLS alert) may stand in what it sent before.
+            with contextlib.suppress(OSError):
+                await self.connection.receive(stopwatch)
+            raise
 
     async def _read_head(self, stopwatch: Stopwatch, begun: Callable[[Phase], None]) -> int:
         for _ in range(MAX_INFORMATIONAL):

@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import ssl
 import struct
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    import ssl
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 T = TypeVar("T")
@@ -34,9 +36,13 @@ class Farm:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(10)
 
     def serve(
-        self, handler: Handler, context: ssl.SSLContext | None = None, host: str = "127.0.0.1"
+        self,
+        handler: Handler,
+        context: ssl.SSLContext | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
     ) -> int:
-        """Serve *handler* over TLS (or plain) on a free port, which is returned."""
+        """Serve *handler* over TLS (or plain) on a port, which is returned."""
 
         async def guarded(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             try:
@@ -47,15 +53,20 @@ class Farm:
                 writer.close()
 
         async def start() -> int:
-            server = await asyncio.start_server(guarded, host, 0, ssl=context)
+            server = await asyncio.start_server(guarded, host, port, ssl=context)
             self._open.append(server)
-            port: int = server.sockets[0].getsockname()[1]
-            return port
+            return int(server.sockets[0].getsockname()[1])
 
         return self.run(start())
 
-    def serve_alerts(self, context: ssl.SSLContext) -> int:
-        """Shake hands as *context* wants, and say why not: asyncio drops the alert unsent."""
+    def serve_alerts(
+        self, context: ssl.SSLContext, routes: dict[str, bytes] | None = None
+    ) -> tuple[int, list[str]]:
+        """Shake hands as *context* wants, and say why not: asyncio drops the alert unsent.
+
+        Returns the port, and a list that grows by the outcome of each connection.
+        """
+        outcomes: list[str] = []
         listener = socket.create_server(("127.0.0.1", 0))
         self._sockets.append(listener)
 
@@ -64,15 +75,20 @@ class Farm:
                 try:
                     sock, _ = listener.accept()
                     sock.settimeout(5)
-                    with context.wrap_socket(sock, server_side=True) as session:
-                        session.recv(4096)
-                except ssl.SSLError:
-                    sock.close()
                 except OSError:
                     return
+                try:
+                    with context.wrap_socket(sock, server_side=True) as session:
+                        outcomes.append(str(session.version()))
+                        while head := session.recv(4096):
+                            path = head.split(b" ")[1].decode()
+                            session.sendall((routes or {})[path])
+                except OSError as error:
+                    outcomes.append(type(error).__name__)
+                    sock.close()
 
         threading.Thread(target=serve, daemon=True).start()
-        return int(listener.getsockname()[1])
+        return int(listener.getsockname()[1]), outcomes
 
     def full_backlog(self) -> tuple[int, socket.socket]:
         """A port whose queue is full: the kernel drops every further SYN."""

@@ -174,7 +174,7 @@ async def test_an_old_protocol(bench, farm, pki):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
-    report = await bench.probe(farm.serve_alerts(context))
+    report = await bench.probe(farm.serve_alerts(context)[0])
 
     assert saw(report) == "discovery/tls/protocol_version"
 
@@ -182,7 +182,7 @@ async def test_an_old_protocol(bench, farm, pki):
 async def test_no_cipher_in_common(bench, farm, pki):
     context = _picky(pki, maximum_version=ssl.TLSVersion.TLSv1_2)
     context.set_ciphers("ECDHE-ECDSA-AES128-SHA:@SECLEVEL=0")
-    report = await bench.probe(farm.serve_alerts(context))
+    report = await bench.probe(farm.serve_alerts(context)[0])
 
     assert saw(report) == "discovery/tls/handshake_failure"
 
@@ -191,7 +191,7 @@ async def test_a_client_certificate_is_asked_for_after_the_handshake(bench, farm
     """Under TLS 1.3 the refusal comes when the request is already out."""
     context = _picky(pki, verify_mode=ssl.CERT_REQUIRED)
     context.load_verify_locations(pki / "root.pem")
-    report = await bench.probe(farm.serve_alerts(context))
+    report = await bench.probe(farm.serve_alerts(context)[0])
 
     assert saw(report) == "discovery/tls/client_cert_required"
     assert report.fetches[0].tls.is_verified
