@@ -49,10 +49,11 @@ FAILURES: Mapping[tuple[Stage, Reason], Advice] = MappingProxyType(
 FINDINGS: Mapping[Code, Advice] = MappingProxyType(dict(findings.ROWS))
 
 # A URL comes from a remote document and ends in a command that somebody pastes into a
-# shell: nothing that a shell reads within double quotes, and no host that is an option.
+# shell: nothing that a shell reads within double quotes, no host that is an option, and no
+# more than a person can see at once.
 _HARMLESS_URL = re.compile(
-    r"https?://(?P<HOST>[A-Za-z0-9][A-Za-z0-9._-]*)(:(?P<PORT>\d{1,5}))?"
-    r"([/?][A-Za-z0-9/?&=.,_~%+:@-]*)?"
+    r"https?://(?P<HOST>[A-Za-z0-9][A-Za-z0-9._-]{0,252})(:(?P<PORT>\d{1,5}))?"
+    r"([/?][A-Za-z0-9/?&=.,_~%+:@-]{0,400})?"
 )
 
 

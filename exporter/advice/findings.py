@@ -20,7 +20,7 @@ from exporter.reasons import Cause, Code
 ROWS = (
     finding(
         Code.NO_CACHE,
-        title="The answer forbids caching: Cache-Control: no-cache",
+        title="The answer forbids caching",
         meaning="STS does not keep a key set that says `no-cache`, but fetches it again and "
         "again. Under load the issuer may throttle it, and calls then fail at random.",
         todo="The issuer's operator sends `Cache-Control: max-age=300` or more with the key "
@@ -33,7 +33,7 @@ ROWS = (
     ),
     finding(
         Code.PRAGMA_NO_CACHE,
-        title="The answer forbids caching: Pragma: no-cache",
+        title="The answer forbids caching by an old header",
         meaning="AWS names this old header beside Cache-Control: STS does not keep the key "
         "set, but fetches it again and again, and under load the issuer may throttle it.",
         todo="The issuer's operator removes `Pragma` and sends `Cache-Control: max-age=300` "
@@ -56,7 +56,7 @@ ROWS = (
     ),
     finding(
         Code.NO_STORE,
-        title="The answer forbids storing: no-store",
+        title="The answer forbids storing",
         meaning="By the rules of HTTP nobody may keep this document. AWS names only "
         "`no-cache`; whether STS obeys `no-store` too is not documented.",
         todo="The issuer's operator sends `Cache-Control: max-age=300` or more instead: a key "
@@ -67,7 +67,7 @@ ROWS = (
     ),
     finding(
         Code.MAX_AGE_ZERO,
-        title="The answer may not be reused: max-age is 0",
+        title="The answer may not be reused",
         meaning="The document is stale as soon as it arrives. Whether STS then fetches it for "
         "every call is not documented.",
         todo="The issuer's operator sends a max-age of 300 or more.",
@@ -78,8 +78,9 @@ ROWS = (
     finding(
         Code.EXPIRED,
         title="The answer calls itself out of date",
-        meaning="Its `Expires` lies in the past or is no date, which in HTTP means that it "
-        "must not be reused. Whether STS looks at it is not documented.",
+        meaning="Its `Expires` has passed or is no date, or it is older than its max-age; in "
+        "HTTP that means that it must not be reused. Whether STS looks at it is not "
+        "documented.",
         todo="The issuer's operator drops `Expires` and sends a max-age of 300 or more.",
         cause=Cause.TOO_MANY_REQUESTS,
         mark=Mark.INFERRED,
@@ -259,7 +260,7 @@ ROWS = (
         Code.X5C_CONFLICT,
         title="A key and its certificate disagree",
         meaning="The certificate in `x5c` holds another key than the members beside it, or "
-        "stands there alone. STS was seen to need both in agreement.",
+        "cannot be read. STS was seen to refuse a key whose certificate is of another one.",
         todo="The issuer's operator publishes n and e (or x and y) of the same key as the "
         "certificate, or drops `x5c`.",
         cause=Cause.KEYS,
@@ -280,8 +281,9 @@ ROWS = (
     finding(
         Code.UNSUPPORTED_KEY,
         title="A key is of a kind that STS does not use",
-        meaning="STS verifies with RSA and with EC on P-256, P-384 and P-521. Keys of other "
-        "kinds may stand beside them, but tokens signed with them fail.",
+        meaning="STS verifies with RSA and with EC on P-256, P-384 and P-521, and with keys "
+        "whose `use` is absent or sig. Others may stand beside them, but tokens signed with "
+        "them fail.",
         todo="Nothing, as long as tokens for AWS are signed with one of the usable keys.",
         cause=Cause.KEYS,
         mark=Mark.INFERRED,
