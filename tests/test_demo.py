@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -11,13 +12,16 @@ import struct
 import subprocess
 import sys
 import time
+import urllib.request
 from email.utils import parsedate_to_datetime
 from http.client import HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.demo import Running, issuers
 from exporter.demo.catalogue import ISSUERS, ROTATION_SECONDS, DemoIssuer, Keys, Trust
@@ -26,6 +30,8 @@ from exporter.demo.sites import Answer, fresh, site
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from prometheus_client.samples import Sample
 
 NOW = 1_790_000_000.0
 BY_NAME = {issuer.name: issuer for issuer in ISSUERS}
@@ -223,3 +229,123 @@ def test_the_issuers_end_when_their_parent_is_killed():
     assert parent.returncode == -signal.SIGKILL
     assert eventually(lambda: is_gone(int(pid)), seconds=5)
     assert not os.path.exists(directory)  # noqa: PTH110
+
+
+COMMAND = Path(sys.executable).parent / "oidc-issuer-exporter"
+# Long enough for a busy machine; a healthy one needs the interval and the slowest issuer.
+FIRST_ROUND_SECONDS = 30
+
+
+class Demo:
+    """A demo in a process group of its own, as a terminal would start it."""
+
+    def __init__(self, port: int, output: Path) -> None:
+        self.base = f"http://127.0.0.1:{port}"
+        self.output = output
+        with output.open("wb") as stream:
+            self.process = subprocess.Popen(
+                [COMMAND, "demo", f"--web.listen-address=127.0.0.1:{port}", "--interval=2s"],
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def text(self) -> str:
+        return self.output.read_text(encoding="utf-8")
+
+    @property
+    def directory(self) -> Path:
+        """The folder of its configuration, as the guide names it."""
+        match = re.search(r"(/\S+)/config\.yaml$", self.text, re.MULTILINE)
+        return Path(match[1]) if match else Path()
+
+    def samples(self) -> list[Sample]:
+        try:
+            with urllib.request.urlopen(f"{self.base}/metrics", timeout=5) as response:
+                text = response.read().decode()
+        except OSError:
+            return []
+        return [
+            sample
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        ]
+
+    def end(self, signum: int = signal.SIGKILL) -> int:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signum)
+        return self.process.wait(10)
+
+
+@pytest.fixture
+def start(tmp_path: Path, unused_tcp_port: int) -> Iterator[Callable[[], Demo]]:
+    started: list[Demo] = []
+
+    def begin() -> Demo:
+        started.append(Demo(unused_tcp_port, tmp_path / "output"))
+        return started[-1]
+
+    yield begin
+    for demo in started:
+        demo.end()
+
+
+def children_of(pid: int) -> list[int]:
+    return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+
+
+def verdicts(samples: list[Sample]) -> dict[str, str]:
+    """Each issuer's state as the metrics tell it, in the catalogue's words."""
+    usable = {s.labels["issuer"]: "usable" for s in samples if s.name == "oidc_probe_success"}
+    failing = {
+        s.labels["issuer"]: f"{s.labels['stage']}/{s.labels['reason']}"
+        for s in samples
+        if s.name == "oidc_probe_failure_info"
+    }
+    return usable | failing
+
+
+def test_every_issuer_comes_out_as_the_catalogue_says(start: Callable[[], Demo]):
+    """The whole way: real daemon, real TLS, DNS and HTTP, one scrape."""
+    demo = start()
+    expected = {issuer.name: issuer.expected for issuer in ISSUERS}
+    eventually(
+        lambda: len(verdicts(demo.samples())) == len(expected), seconds=FIRST_ROUND_SECONDS
+    )
+    samples = demo.samples()
+    found = {
+        (s.labels["issuer"], s.labels["code"]) for s in samples if s.name == "oidc_finding_info"
+    }
+    ends = {
+        s.labels["issuer"]: s.value
+        for s in samples
+        if s.name == "oidc_tls_certificate_not_after_timestamp_seconds"
+        and s.labels["position"] == "leaf"
+    }
+    helpers = children_of(demo.process.pid)
+
+    assert verdicts(samples) == expected
+    assert found >= {(issuer.name, code) for issuer in ISSUERS for code in issuer.findings}
+    assert ends["expired"] < time.time() < ends["gitlab"] < time.time() + 21 * 86_400
+    assert all(f"  {name} " in demo.text for name in expected)
+
+    directory = demo.directory
+    assert directory.is_dir()
+    assert demo.end(signal.SIGINT) == 0
+    assert [pid for pid in helpers if not is_gone(pid)] == []
+    assert not directory.exists()
+    assert "Traceback" not in demo.text
+
+
+def test_sigterm_ends_the_demo_as_soon_as_it_has_begun(start: Callable[[], Demo]):
+    """A supervisor that changes its mind leaves neither a process nor a folder behind."""
+    demo = start()
+    assert eventually(lambda: demo.directory.is_dir() and demo.directory != Path(), seconds=20)
+    directory, helpers = demo.directory, children_of(demo.process.pid)
+    demo.process.terminate()
+
+    assert demo.process.wait(10) == 0
+    assert [pid for pid in helpers if not is_gone(pid)] == []
+    assert not directory.exists()
+    assert "Traceback" not in demo.text

@@ -19,9 +19,9 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
-from exporter.demo.catalogue import Trust
+from exporter.demo.catalogue import DOMAIN, Trust
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +30,13 @@ if TYPE_CHECKING:
 CA_FILE = "ca.pem"
 
 _CA_DAYS = 365.0
+
+# Where the signer's certificate lies, as every public CA writes it: it tells a client that
+# a chain has a gap from one that has no known end. Nothing is there, and nobody looks.
+_ISSUER_URL = x509.AccessDescription(
+    AuthorityInformationAccessOID.CA_ISSUERS,
+    x509.UniformResourceIdentifier(f"http://ca.{DOMAIN}/issuer.der"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +134,7 @@ def _extensions(
         *common,
         (x509.SubjectAlternativeName([x509.DNSName(name)]), False),
         (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
+        (x509.AuthorityInformationAccess([_ISSUER_URL]), False),
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exporter.demo.guide import guide
@@ -13,13 +14,16 @@ from exporter.demo.process import issuers
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_NAME = "oidc-issuer-exporter"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo as *argv* asks, and return the exit code."""
     parser = argparse.ArgumentParser(
-        prog="oidc-issuer-exporter demo",
+        prog=f"{_NAME} demo",
         description="Run local issuers, good and bad, and the exporter on them. "
         "Nothing leaves this machine.",
+        allow_abbrev=False,
     )
     parser.add_argument(
         "--web.listen-address",
@@ -49,18 +53,37 @@ def run(*, listen_address: str = "127.0.0.1:10184", interval: str = "10s") -> in
         with issuers() as running:
             config = running.directory / "config.yaml"
             config.write_text(running.config(interval), encoding="utf-8")
-            text = guide(running, config, listen_address=listen_address, interval=interval)
+            text = guide(
+                running,
+                config,
+                command=_command(),
+                listen_address=listen_address,
+                interval=interval,
+            )
             sys.stdout.write(text)
             sys.stdout.flush()
-            return _serve(f"--config.file={config}", f"--web.listen-address={listen_address}")
+            return _serve(config, listen_address)
     except KeyboardInterrupt:
         return 0
     finally:
         signal.signal(signal.SIGTERM, previous)
 
 
-def _serve(*flags: str) -> int:
+def _command() -> str:
+    """How this program was called, so that a line of the guide can be pasted."""
+    called = Path(sys.argv[0])
+    return str(called) if called.name == _NAME else _NAME
+
+
+def _serve(config: Path, listen_address: str) -> int:
     # Imported here because `cli` imports this package for its own sub-command.
     from exporter.cli import main as command  # noqa: PLC0415
 
-    return command(["serve", *flags])
+    return command(
+        [
+            "serve",
+            f"--config.file={config}",
+            f"--web.listen-address={listen_address}",
+            "--web.enable-lifecycle",
+        ]
+    )
