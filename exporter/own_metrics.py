@@ -1,0 +1,192 @@
+"""The exporter's metrics of itself: ordinary instruments in a registry of their own.
+
+They are described as the issuers' metrics are, so that one page and one set of checks
+covers both. Nothing here is global: who has something to count is handed an `Own`.
+"""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
+
+from exporter import __version__
+from exporter.metric import CAUSE, Label, Metric, Type
+from exporter.reasons import SkipCause
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prometheus_client.metrics_core import Metric as Collected
+
+# From what nobody notices to half of a common interval.
+_DELAY_EDGES = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+# A few milliseconds hardly falsify a latency; a second of lag is an outage of the exporter.
+_LAG_EDGES = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+
+_BUILD = Metric(
+    name="oidc_exporter_build_info",
+    type=Type.GAUGE,
+    help="What is running.",
+    labels=(
+        Label(name="version", origin="this program's version"),
+        Label(name="python", origin="Python's version"),
+    ),
+)
+_INFO = Metric(
+    name="oidc_exporter_info",
+    type=Type.GAUGE,
+    help="Where the exporter stands, and which configuration is in force.",
+    labels=(
+        Label(name="vantage", origin="configured"),
+        Label(name="config_sha256", origin="64 hexadecimal digits, over every file read"),
+    ),
+    absent="no configuration has been loaded yet",
+)
+_RELOAD = Metric(
+    name="oidc_exporter_config_last_reload_successful",
+    type=Type.GAUGE,
+    help="Whether the latest load of the configuration succeeded.",
+)
+_RELOAD_TIME = Metric(
+    name="oidc_exporter_config_last_reload_success_timestamp_seconds",
+    type=Type.GAUGE,
+    help="When the configuration in force was loaded, in Unix time.",
+)
+_ISSUERS = Metric(
+    name="oidc_exporter_issuers",
+    type=Type.GAUGE,
+    help="Issuers configured.",
+)
+_IN_FLIGHT = Metric(
+    name="oidc_exporter_probes_in_flight",
+    type=Type.GAUGE,
+    help="Probes running now.",
+)
+_SKIPPED = Metric(
+    name="oidc_exporter_probes_skipped_total",
+    type=Type.COUNTER,
+    help="Ticks of the schedule without a probe: the one before was still running, or the "
+    "issuer had asked to be left alone.",
+    labels=(CAUSE,),
+)
+_PANICS = Metric(
+    name="oidc_exporter_probe_panics_total",
+    type=Type.COUNTER,
+    help="Probes that ended in a fault of the exporter itself; the log has the traceback.",
+)
+_DELAY = Metric(
+    name="oidc_exporter_schedule_delay_seconds",
+    type=Type.HISTOGRAM,
+    help="How long after their deadline probes began.",
+)
+_LAG = Metric(
+    name="oidc_exporter_event_loop_lag_seconds",
+    type=Type.HISTOGRAM,
+    help="How late the event loop woke a sleeper.",
+)
+_CORRECTION = Metric(
+    name="oidc_exporter_clock_correction_seconds",
+    type=Type.HISTOGRAM,
+    help="What the kernel's arrival times took off a probe's measured latency.",
+)
+_RENDER = Metric(
+    name="oidc_exporter_render_seconds",
+    type=Type.HISTOGRAM,
+    help="What one scrape took of the event loop's time, without writing and waiting.",
+)
+
+#: The exporter's own metrics, in the order of a scrape.
+OWN: tuple[Metric, ...] = (
+    _BUILD,
+    _INFO,
+    _RELOAD,
+    _RELOAD_TIME,
+    _ISSUERS,
+    _IN_FLIGHT,
+    _SKIPPED,
+    _PANICS,
+    _DELAY,
+    _LAG,
+    _CORRECTION,
+    _RENDER,
+)
+
+
+class Own:
+    """The instruments, under names that say what they take.
+
+    Attributes:
+        registry: Holds them and prometheus_client's collectors for process and Python.
+    """
+
+    def __init__(self, *, version: str = __version__) -> None:
+        self.registry = registry = _Registry()
+        self._info = _gauge(_INFO, registry)
+        self._reload = _gauge(_RELOAD, registry)
+        self._reload_time = _gauge(_RELOAD_TIME, registry)
+        self._skipped = _counter(_SKIPPED, registry)
+        self.issuers = _gauge(_ISSUERS, registry)
+        self.probes_in_flight = _gauge(_IN_FLIGHT, registry)
+        self.probe_panics = _counter(_PANICS, registry)
+        self.schedule_delay = _histogram(_DELAY, registry, _DELAY_EDGES)
+        self.event_loop_lag = _histogram(_LAG, registry, _LAG_EDGES)
+        self.clock_correction = _histogram(_CORRECTION, registry, _LAG_EDGES)
+        self.render = _histogram(_RENDER, registry, _LAG_EDGES)
+        _gauge(_BUILD, registry).labels(version, platform.python_version()).set(1)
+        for cause in SkipCause:
+            self._skipped.labels(cause)
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+
+    def loaded(self, *, vantage: str, config_sha256: str, at: float) -> None:
+        """A configuration came into force *at* this Unix time."""
+        self._info.clear()
+        self._info.labels(vantage, config_sha256).set(1)
+        self._reload.set(1)
+        self._reload_time.set(at)
+
+    def load_failed(self) -> None:
+        """A configuration was refused; the old one stays in force."""
+        self._reload.set(0)
+
+    def skipped(self, cause: SkipCause, ticks: int = 1) -> None:
+        """So many ticks of the schedule went by without a probe."""
+        self._skipped.labels(cause).inc(ticks)
+
+
+class _Registry(CollectorRegistry):
+    """A registry whose counters and histograms do not tell when they were made.
+
+    Those `_created` series would double as many series as there are counters, and the
+    switch that prometheus_client has for them is global.
+    """
+
+    def collect(self) -> Iterator[Collected]:
+        for metric in super().collect():
+            metric.samples = [s for s in metric.samples if not s.name.endswith("_created")]
+            yield metric
+
+
+def _gauge(metric: Metric, registry: CollectorRegistry) -> Gauge:
+    return Gauge(metric.name, metric.help, metric.label_names, registry=registry)
+
+
+def _counter(metric: Metric, registry: CollectorRegistry) -> Counter:
+    return Counter(metric.name, metric.help, metric.label_names, registry=registry)
+
+
+def _histogram(
+    metric: Metric, registry: CollectorRegistry, edges: tuple[float, ...]
+) -> Histogram:
+    return Histogram(metric.name, metric.help, registry=registry, buckets=edges)
