@@ -82,7 +82,7 @@ def _connection(fetch: Fetch) -> Iterator[Fact]:
         yield Fact("dead", listed(dead), "yellow")
     if fetch.tls is not None:
         spoken = ", ".join(filter(None, (fetch.tls.version, fetch.tls.cipher)))
-        yield Fact("TLS", clean(spoken) or "no handshake")
+        yield Fact("TLS", clean(spoken) or "handshake not completed")
 
 
 def _address(address: Address) -> str:

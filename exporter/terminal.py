@@ -174,8 +174,8 @@ def _keys(key_set: KeySet) -> Iterator[RenderableType]:
     total, usable = len(key_set.keys), usable_keys(key_set)
     yield _heading(f"KEYS: {total} published, {usable} usable for STS")
     table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("kid", "type", "alg", "use", "bits", "for STS"):
-        table.add_column(name, overflow="fold", justify="right" if name == "bits" else "left")
+    for name in ("kid", "type", "alg", "use", "for STS"):
+        table.add_column(name, overflow="fold")
     for key in key_set.keys[:MOST_KEYS]:
         table.add_row(*_key(key))
     yield _indented(table)
@@ -187,10 +187,9 @@ def _keys(key_set: KeySet) -> Iterator[RenderableType]:
 
 def _key(key: Key) -> Iterator[Text]:
     yield Text(clean(key.kid or "-", 128))
-    yield Text(clean(f"{key.kty} {key.crv or ''}".strip(), 24))
+    yield Text(clean(f"{key.kty} {key.crv or key.bits or ''}".strip(), 24))
     yield Text(clean(key.alg or "-", 24))
     yield Text(clean(key.use or "-", 24))
-    yield Text("-" if key.bits is None else str(key.bits))
     words = clean("; ".join(key.faults), 120) or "usable"
     if key.is_private:
         words += "; PRIVATE PART EXPOSED"

@@ -30,7 +30,8 @@ def verdict(report: Report) -> tuple[str, str]:
         took = f"{report.duration_seconds:.2f} s"
         return "USABLE", f"STS would get a key in {took} of its {budget}."
     advice = failure_advice(report, report.failure)
-    where = f" ({NAMES[report.failure.document]})"
+    name = NAMES[report.failure.document]
+    where = "" if name in advice.title else f" ({name})"
     word = "UNKNOWN" if advice.cause is Cause.US else "NOT USABLE"
     return word, f"{advice.title}{where}."
 

@@ -33,7 +33,12 @@ from exporter.reasons import REASONS, Cause, Code, Document, Reason, Stage
 from tests.builders import failure, finding
 
 DOCS = Path(__file__).parent.parent / "docs"
-EVERY_ADVICE = [*FAILURES.values(), *FINDINGS.values(), *(a for _, (_, a) in issuers.ROWS)]
+EVERY_ADVICE = [
+    *FAILURES.values(),
+    *FINDINGS.values(),
+    *findings.ON_DISCOVERY.values(),
+    *(advice for _, (_, advice) in issuers.ROWS),
+]
 FAILURE_MODULES = (connecting, encryption, answering, contents, ours)
 
 
@@ -324,6 +329,17 @@ def test_what_is_known_of_an_issuer_is_told(about: object, url: str, word: str):
         advice = for_failure(failure(*about), url)  # type: ignore[misc]
 
     assert word in advice.title
+
+
+def test_a_discovery_document_that_forbids_caching_is_no_reason_to_act():
+    """AWS's article speaks of the key set."""
+    url = "https://id.example.com/realms/master"
+    told = for_finding(finding(Code.NO_CACHE, Document.DISCOVERY), url)
+
+    assert told.title == "The discovery document forbids caching"
+    assert told.anchor == FINDINGS[Code.NO_CACHE].anchor
+    assert f'"{url}/.well-known/openid-configuration"' in told.command
+    assert "Keycloak" in for_finding(finding(Code.NO_CACHE, Document.JWKS), url).title
 
 
 def test_every_special_advice_is_reached_by_some_issuer():

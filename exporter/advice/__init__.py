@@ -72,6 +72,8 @@ def for_failure(failure: Failure, issuer_url: str = "", document_url: str = "") 
 def for_finding(finding: Finding, issuer_url: str = "", document_url: str = "") -> Advice:
     """What to do about *finding*; the URLs as in `for_failure`."""
     url = document_url or _document_url(finding.document, issuer_url)
+    if finding.document is Document.DISCOVERY and finding.code in findings.ON_DISCOVERY:
+        return _filled(findings.ON_DISCOVERY[finding.code], _names(url))
     return _known(finding.code, FINDINGS[finding.code], issuer_url, url)
 
 

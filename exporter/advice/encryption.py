@@ -76,8 +76,9 @@ ROWS = (
         "or a proxy that opens TLS on the way. AWS then compares the thumbprints stored with "
         "the provider in IAM, which this exporter cannot see.",
         todo="Look at who issued the certificate. If it is a proxy of the exporter's own "
-        "network, exempt the issuer from inspection. Otherwise the operator takes a public "
-        "CA, or keeps the thumbprint in IAM up to date and names the CA as `ca_file` here.",
+        "network, exempt the issuer from inspection. If the CA is public, the server may keep "
+        "its intermediate to itself. Otherwise the operator takes a public CA, or keeps the "
+        "thumbprint in IAM up to date, and you name the CA as `ca_file`.",
         cause=Cause.UNREACHABLE,
         mark=Mark.DOCUMENTED,
         command=CHAIN,

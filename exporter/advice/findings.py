@@ -17,6 +17,7 @@ from exporter.advice.form import (
 )
 from exporter.reasons import Cause, Code
 
+#: In the order of the vocabulary.
 ROWS = (
     finding(
         Code.NO_CACHE,
@@ -335,4 +336,23 @@ ROWS = (
         mark=Mark.INFERRED,
         command=HEADERS,
     ),
+)
+
+# AWS speaks of the key set alone. Keycloak forbids caching its discovery document by default.
+ON_DISCOVERY = dict(
+    finding(
+        code,
+        title=f"The discovery document forbids {what}",
+        meaning="AWS speaks of the key set only. Whether STS keeps discovery documents at all "
+        "is not documented, and issuers that forbid it, Keycloak for one, work.",
+        todo="Nothing, as long as the issuer does not throttle.",
+        cause=Cause.TOO_MANY_REQUESTS,
+        mark=Mark.INFERRED,
+        command=HEADERS,
+    )
+    for code, what in (
+        (Code.NO_CACHE, "caching"),
+        (Code.PRAGMA_NO_CACHE, "caching by an old header"),
+        (Code.NO_STORE, "storing"),
+    )
 )
