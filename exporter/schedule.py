@@ -1,0 +1,179 @@
+"""When each issuer is probed: the only place that keeps the time between probes.
+
+Every issuer has a task of its own and a fixed place in its interval, so that probes are
+spread evenly and stay spread, however long one of them takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import TYPE_CHECKING
+
+import structlog
+
+from exporter.deadlines import Grid, offset_seconds, pause_seconds
+from exporter.guard import Caps, Clock, Guard
+from exporter.reasons import SkipCause
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+    from exporter.config import Limits
+    from exporter.guard import Book
+    from exporter.model import Issuer, Report
+
+#: How long cancelled probes may take to end. Shutdown promises a second in all, and
+#: closing a connection is all that is left for them to do.
+STOP_SECONDS = 0.8
+
+_logger = structlog.get_logger()
+
+
+class Scheduler:
+    """Probes every issuer on its deadlines, from `update` to `close`.
+
+    Args:
+        probe: Gives a report whatever the far end does; takes the attempt's number.
+    """
+
+    def __init__(
+        self,
+        probe: Callable[[Issuer, int], Awaitable[Report]],
+        book: Book,
+        limits: Limits,
+        *,
+        clock: Clock | None = None,
+    ) -> None:
+        self._guard = Guard(probe, book, Caps(limits), clock or Clock())
+        self._start = self._guard.clock.now()
+        self._lines: dict[str, _Line] = {}
+        self._is_round_over = False
+
+    @property
+    def in_flight(self) -> int:
+        """How many probes are running now."""
+        return self._guard.in_flight
+
+    async def update(self, issuers: Sequence[Issuer], limits: Limits) -> None:
+        """Follow a new configuration.
+
+        Issuers that equal what they were keep their task and their place. The tasks of
+        the others have ended when this returns, and the new ones have not begun to probe.
+        """
+        wanted = {issuer.name: issuer for issuer in issuers}
+        gone = [line for name, line in self._lines.items() if line.issuer != wanted.get(name)]
+        await _stop(gone)
+        self._guard.caps = self._guard.caps.following(limits, issuers)
+        old, self._lines = self._lines, {}
+        for name, issuer in wanted.items():
+            line = old.get(name)
+            kept = line if line is not None and line.issuer == issuer else None
+            self._lines[name] = kept or self._begin(issuer, line)
+
+    async def close(self) -> None:
+        """Cancel every probe and wait for its end."""
+        lines, self._lines = self._lines, {}
+        await _stop(lines.values())
+
+    def waiting(self) -> tuple[str, ...]:
+        """Names of the issuers whose first report is still to come.
+
+        One that has had its first deadline and its whole timeout is not waited for. Once
+        the first round is over it stays over: issuers that join later change nothing.
+        """
+        if self._is_round_over:
+            return ()
+        now = self._guard.clock.now()
+        names = tuple(name for name, line in self._lines.items() if line.is_awaited(now))
+        self._is_round_over = not names
+        return names
+
+    def _begin(self, issuer: Issuer, before: _Line | None) -> _Line:
+        line = _Line(self._guard, issuer, self._start)
+        # A new label or timeout does not lift what the issuer has asked of us.
+        if before is not None and before.issuer.url == issuer.url:
+            line.held_until = before.held_until
+        return line
+
+
+class _Line:
+    """One issuer's task and its place in the schedule."""
+
+    def __init__(self, guard: Guard, issuer: Issuer, start: float) -> None:
+        self.issuer = issuer
+        self.held_until = -math.inf
+        self._guard = guard
+        self._clock = guard.clock
+        self._grid = Grid(
+            start=start + offset_seconds(issuer),
+            interval_seconds=issuer.interval_seconds,
+            interval_failing_seconds=issuer.interval_failing_seconds,
+        )
+        self._first = self._grid.first(self._clock.now())
+        self._is_failing = False
+        self._is_probed = False
+        self.task = asyncio.create_task(self._run(), name=f"probe {issuer.name}")
+
+    def is_awaited(self, now: float) -> bool:
+        """Its first report may still come in good time."""
+        return not self._is_probed and now <= self._first + self.issuer.timeout_seconds
+
+    async def _run(self) -> None:
+        deadline = self._first
+        while True:
+            await self._clock.sleep(max(0.0, deadline - self._clock.now()))
+            if deadline < self.held_until:
+                self._skip(SkipCause.RETRY_AFTER, 1)
+            else:
+                await self._tick(deadline)
+            following = self._grid.following(deadline, is_failing=self._is_failing)
+            ticks, deadline = self._grid.missed(
+                following, self._clock.now(), is_failing=self._is_failing
+            )
+            self._skip(SkipCause.OVERRUN, ticks)
+
+    async def _tick(self, deadline: float) -> None:
+        attempt = 0
+        while True:
+            attempt += 1
+            due = deadline if attempt == 1 else None
+            report = await self._guard.run(self.issuer, attempt, due)
+            self._obey(report)
+            pause = self._pause(report, attempt, deadline)
+            self._is_failing = not report.is_success
+            is_final = pause is None
+            self._guard.write(self.issuer, self._guard.book.record, report, is_final=is_final)
+            if pause is None:
+                self._is_probed = True
+                return
+            await self._clock.sleep(pause)
+
+    def _obey(self, report: Report) -> None:
+        if report.retry_after_timestamp_seconds is not None:
+            # Turned into monotonic time at once: the wall clock may step while we wait.
+            wait = report.retry_after_timestamp_seconds - self._clock.wall()
+            self.held_until = self._clock.now() + wait
+
+    def _pause(self, report: Report, attempt: int, deadline: float) -> float | None:
+        """How long to wait for the next attempt; None when this one is the last."""
+        now = self._clock.now()
+        if report.is_success or attempt >= self.issuer.attempts or now < self.held_until:
+            return None
+        pause = pause_seconds(attempt, self._clock.random())
+        return pause if now + pause < self._grid.following(deadline, is_failing=True) else None
+
+    def _skip(self, cause: SkipCause, ticks: int) -> None:
+        if ticks:
+            book = self._guard.book
+            self._guard.write(self.issuer, book.skipped, self.issuer, cause, ticks)
+
+
+async def _stop(lines: Iterable[_Line]) -> None:
+    tasks = [line.task for line in lines]
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        _, stuck = await asyncio.wait(tasks, timeout=STOP_SECONDS)
+        for task in stuck:
+            _logger.error("schedule.stuck", task=task.get_name())

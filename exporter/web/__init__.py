@@ -1,0 +1,8 @@
+"""What the exporter answers over HTTP."""
+
+HEALTH_PATHS = ("/-/healthy", "/healthz")
+READY_PATHS = ("/-/ready", "/readyz")
+RELOAD_PATH = "/-/reload"
+
+#: Where the metrics cannot be; at `/` they can, and then replace the landing page.
+RESERVED_PATHS = (*HEALTH_PATHS, *READY_PATHS, RELOAD_PATH)

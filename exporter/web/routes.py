@@ -1,0 +1,121 @@
+"""The routes: what the exporter answers on each path.
+
+Every route answers at its own path and below the external URL's path as well, so that a
+reverse proxy may pass that path on or take it off, and a direct scrape needs neither.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from exporter import __version__
+from exporter.config import ConfigError
+from exporter.exposition import handler
+from exporter.text import listed
+from exporter.web import HEALTH_PATHS, READY_PATHS, RELOAD_PATH
+from exporter.web.landing import POLICY, Link, page
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from exporter.store import Store
+
+_LIFECYCLE_IS_OFF = "Reloading over HTTP is switched off: start with --web.enable-lifecycle.\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """What the routes read, and what they may set off.
+
+    Attributes:
+        waiting: Issuers whose first report is still to come; empty means ready.
+        reload: Loads the configuration anew and raises ConfigError; None refuses.
+        prefix: Path of the external URL, without a slash at its end.
+    """
+
+    store: Store
+    waiting: Callable[[], Sequence[str]]
+    reload: Callable[[], Awaitable[None]] | None
+    telemetry_path: str = "/metrics"
+    prefix: str = ""
+
+
+def application(site: Site) -> web.Application:
+    """The aiohttp application of *site*."""
+    app = web.Application()
+    app.on_response_prepare.append(_add_headers)
+    for prefix in dict.fromkeys(("", site.prefix)):
+        app.add_routes(_routes(site, prefix))
+    return app
+
+
+def _routes(site: Site, prefix: str) -> list[web.RouteDef]:
+    reload = _reload(site)
+    routes = [
+        web.get(prefix + site.telemetry_path, handler(site.store, site.store.own)),
+        *(web.get(prefix + path, _healthy) for path in HEALTH_PATHS),
+        *(web.get(prefix + path, _ready(site)) for path in READY_PATHS),
+        web.post(prefix + RELOAD_PATH, reload),
+        web.put(prefix + RELOAD_PATH, reload),
+    ]
+    if site.telemetry_path != "/":
+        routes.append(web.get(prefix + "/", _landing(site)))
+    if site.telemetry_path != "/" and prefix:
+        routes.append(web.get(prefix, _landing(site)))
+    return routes
+
+
+async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    # aiohttp would tell its own version and Python's to everybody.
+    response.headers["Server"] = f"oidc-issuer-exporter/{__version__}"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers.setdefault("Content-Security-Policy", "default-src 'none'")
+
+
+def _landing(site: Site) -> Callable[[web.Request], Awaitable[web.Response]]:
+    links = (
+        Link(path=site.telemetry_path, text="metrics"),
+        Link(path=HEALTH_PATHS[0], text="healthy"),
+        Link(path=READY_PATHS[0], text="ready"),
+    )
+
+    async def landing(_request: web.Request) -> web.Response:
+        text = page(site.store.states(), links, prefix=site.prefix)
+        return web.Response(
+            text=text,
+            content_type="text/html",
+            headers={"Content-Security-Policy": POLICY, "Cache-Control": "no-store"},
+        )
+
+    return landing
+
+
+async def _healthy(_request: web.Request) -> web.Response:
+    return web.Response(text="healthy\n")
+
+
+def _ready(site: Site) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def ready(_request: web.Request) -> web.Response:
+        waiting = site.waiting()
+        if not waiting:
+            return web.Response(text="ready\n")
+        text = f"{len(waiting)} issuers still have to be probed once: {listed(list(waiting))}\n"
+        return web.Response(status=503, text=text)
+
+    return ready
+
+
+def _reload(site: Site) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def reload(_request: web.Request) -> web.Response:
+        if site.reload is None:
+            return web.Response(status=403, text=_LIFECYCLE_IS_OFF)
+        try:
+            await site.reload()
+        except ConfigError as error:
+            return web.Response(status=500, text=f"The old configuration stays:\n{error}\n")
+        return web.Response(text="reloaded\n")
+
+    return reload
