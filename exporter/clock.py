@@ -13,6 +13,7 @@ import socket
 import struct
 import sys
 import time
+from functools import cache
 
 #: Linux's socket option for arrival times in nanoseconds; the socket module lacks the name.
 #: The number is the same on every architecture that Python publishes wheels for.
@@ -31,7 +32,20 @@ _COARSEST_JIFFY_SECONDS = 0.010
 def stamp(sock: socket.socket) -> None:
     """Ask the kernel to stamp what arrives on *sock*, where it can."""
     if SO_TIMESTAMPNS is not None:
+        _keep_stamping()
         sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+
+
+@cache
+def _keep_stamping() -> socket.socket:
+    """Hold one stamped socket for as long as the process lives.
+
+    Linux stamps packets only while some socket of the host wants it, and switches that on
+    a moment late: without this, the first packets of a quiet exporter would lack a stamp.
+    """
+    keeper = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    keeper.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS or 0, 1)
+    return keeper
 
 
 def read_stamped(sock: socket.socket, size: int, flags: int = 0) -> tuple[bytes, float | None]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 from base64 import b64encode
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 from exporter import __version__
@@ -21,6 +22,8 @@ from exporter.resolve import ascii_name, family_of, literal, resolve, scope_of
 from exporter.transport import dial
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from exporter.clock import Stopwatch
     from exporter.trust import Trust
 
@@ -61,11 +64,14 @@ class Target:
     def _bracketed(self) -> str:
         return f"[{self.host}]" if ":" in self.host else self.host
 
-    def is_same_origin(self, other: Target) -> bool:
-        """Both lead to the same host and port; the scheme is always https."""
-        return (self.host, self.port) == (other.host, other.port)
+    @property
+    def origin(self) -> Target:
+        """The same host and port, whatever the path; the scheme is always https."""
+        return Target(self.host, self.port, "/")
 
 
+# Remembered: the same few URLs come back at every probe, and IDNA is slow.
+@lru_cache(maxsize=4096)
 def target_of(url: str) -> Target:
     """Take apart *url*, which is https and has been judged well-formed.
 
@@ -85,12 +91,25 @@ class Terms:
 
     Attributes:
         is_public_only: Refuse to dial an address that is not globally reachable.
+        is_tls13_only: What is known of an origin from before.
     """
 
     issuer: Issuer
     trust: Trust
     stopwatch: Stopwatch
+    is_tls13_only: Callable[[Target], bool | None]
     is_public_only: bool = False
+
+
+class Fetched(NamedTuple):
+    """What one fetch yields: the record, the body if it came whole, and the open exchange.
+
+    The exchange is None when the fetch failed; else the caller hands it on or closes it.
+    """
+
+    seen: Fetch
+    body: bytes | None = None
+    exchange: Exchange | None = None
 
 
 class _Trail:
@@ -101,7 +120,6 @@ class _Trail:
     ) -> None:
         self.connection = reuse.connection if reuse else None
         self.exchange = reuse
-        self.body: bytes | None = None
         self._failure: Failure | None = None
         self._is_reused = reuse is not None
         self._document = document
@@ -151,7 +169,6 @@ class _Trail:
             status=exchange.status if exchange else None,
             headers=exchange.headers if exchange else (),
             redirect=_redirect(exchange) if exchange else None,
-            body=self.body,
             size_bytes=exchange.size_bytes if exchange else None,
             first_byte_seconds=self._first_byte,
             correction_seconds=self._stopwatch.correction_seconds - self._correction,
@@ -162,18 +179,17 @@ class _Trail:
 
 async def fetch(
     document: Document, url: str, terms: Terms, *, reuse: Exchange | None = None
-) -> tuple[Fetch, Exchange | None]:
+) -> Fetched:
     """GET *url* once, following no redirect, over *reuse* or a fresh connection.
 
     Returns:
-        A `Fetch`, always, and the exchange for the caller to hand on or to close; None
-        when the fetch failed. Only cancellation and our own bugs are raised.
+        A `Fetched`, always. Only cancellation and our own bugs are raised.
     """
     trail = _Trail(document, url, terms.stopwatch, reuse)
     try:
         target = target_of(url)
         exchange = trail.exchange = trail.exchange or await _open(target, terms, trail)
-        trail.body = await exchange.get(
+        body = await exchange.get(
             target.path,
             _headers(target, terms.issuer),
             max_body_bytes=terms.issuer.max_body_bytes,
@@ -184,11 +200,11 @@ async def fetch(
         trail.stop(stopped)
         seen = trail.fetch()
         trail.close()
-        return seen, None
+        return Fetched(seen)
     except BaseException:
         trail.close()
         raise
-    return trail.fetch(), exchange
+    return Fetched(trail.fetch(), body, exchange)
 
 
 async def _open(target: Target, terms: Terms, trail: _Trail) -> Exchange:
@@ -202,7 +218,13 @@ async def _open(target: Target, terms: Terms, trail: _Trail) -> Exchange:
     if issuer.proxy_url is not None:
         await tunnel(connection, target.authority, _proxy_headers(issuer), stopwatch)
     trail.begin(Phase.TLS)
-    await connection.secure(target.host, terms.trust.context, terms.trust, stopwatch)
+    await connection.secure(
+        target.host,
+        terms.trust.context,
+        terms.trust,
+        stopwatch,
+        is_tls13_only=terms.is_tls13_only(target.origin),
+    )
     return Exchange(connection)
 
 

@@ -169,7 +169,6 @@ class Fetch:
         is_reused: It went over the connection of the fetch before it.
         headers: Lower-case names, values as sent, in order, repeated lines kept.
         redirect: Scheme and host of a 3xx's `Location`, and no more of it.
-        body: After decompression; None when it was not read to its end.
         size_bytes: Of what was read of the body, after decompression.
         first_byte_seconds: From the start of the fetch to the response's first byte.
         correction_seconds: What the kernel's arrival times took off `duration_seconds`.
@@ -189,7 +188,6 @@ class Fetch:
     status: int | None = None
     headers: tuple[tuple[str, str], ...] = ()
     redirect: str | None = None
-    body: bytes | None = None
     size_bytes: int | None = None
     first_byte_seconds: float | None = None
     correction_seconds: float = 0.0

@@ -14,19 +14,16 @@ from exporter.clock import Stopwatch
 from exporter.documents import read_discovery, read_jwks
 from exporter.exchange import HTTP_OK
 from exporter.faults import Stopped
-from exporter.fetch import Target, Terms, fetch, target_of
+from exporter.fetch import Fetched, Terms, fetch, target_of
 from exporter.judge import judge, url_failure
 from exporter.model import CachePolicy, Discovery, Failure, Fetch, Issuer, KeySet, Report
 from exporter.reasons import Document, Reason, Scope, Stage
-from exporter.transport import dial
+from exporter.tls12 import Tls12Looks
 from exporter.trust import Trust, trust
 
 if TYPE_CHECKING:
     from exporter.exchange import Exchange
 
-#: How often an issuer that speaks TLS 1.3 is asked whether it still speaks TLS 1.2.
-TLS12_CHECK_SECONDS = 24 * 3600.0
-_NO_TLS12 = (Reason.PROTOCOL_VERSION, Reason.HANDSHAKE_FAILURE)
 _ASKED_TO_WAIT = (429, 503)
 
 
@@ -36,7 +33,7 @@ class Prober:
     def __init__(self) -> None:
         self._trusts: dict[tuple[str | None, int], Trust] = {}
         self._loading = asyncio.Lock()
-        self._tls13_only: dict[tuple[str, int, str | None], tuple[float, bool | None]] = {}
+        self._tls12 = Tls12Looks()
 
     async def probe(self, issuer: Issuer, *, attempt: int = 1) -> Report:
         """Ask *issuer* what STS would ask, now, and judge the answers.
@@ -52,8 +49,14 @@ class Prober:
             return _report(issuer, attempt, _Seen(started=time.time(), discovery=refused))
         trusted = await self._trust(issuer.ca_file)
         stopwatch = Stopwatch(issuer.timeout_seconds)
-        seen = await _visit(Terms(issuer=issuer, trust=trusted, stopwatch=stopwatch))
-        seen.fetches = tuple([await self._with_tls12(f, issuer, trusted) for f in seen.fetches])
+        terms = Terms(
+            issuer=issuer,
+            trust=trusted,
+            stopwatch=stopwatch,
+            is_tls13_only=self._tls12.is_tls13_only,
+        )
+        seen = await _visit(terms)
+        seen.fetches = tuple([await self._tls12.look(f, terms) for f in seen.fetches])
         return _report(issuer, attempt, seen)
 
     async def _trust(self, ca_file: str | None) -> Trust:
@@ -66,23 +69,6 @@ class Prober:
                 self._trusts[key] = await asyncio.to_thread(trust, ca_file)
         return self._trusts[key]
 
-    async def _with_tls12(self, got: Fetch, issuer: Issuer, trusted: Trust) -> Fetch:
-        """Say of a fetch over TLS 1.3 whether its server speaks TLS 1.2 as well.
-
-        After the clock has stopped, over a connection of its own, once a day: AWS falls
-        back to thumbprints where TLS 1.3 is required (IAM user guide, "Obtain the
-        thumbprint for an OpenID Connect identity provider").
-        """
-        if got.tls is None or got.tls.version != "TLSv1.3" or issuer.proxy_url:
-            return got
-        target = target_of(got.url)
-        key = (target.host, target.port, issuer.ca_file)
-        asked, answer = self._tls13_only.get(key, (-TLS12_CHECK_SECONDS, None))
-        if time.monotonic() - asked >= TLS12_CHECK_SECONDS:
-            answer = await _is_tls13_only(got, target, trusted, issuer.timeout_seconds)
-            self._tls13_only[key] = (time.monotonic(), answer)
-        return replace(got, tls=replace(got.tls, is_tls13_only=answer))
-
 
 @dataclass(slots=True, kw_only=True)
 class _Seen:
@@ -93,6 +79,10 @@ class _Seen:
     fetches: tuple[Fetch, ...] = ()
     discovery: Discovery | Failure | None = None
     key_set: KeySet | Failure | None = None
+
+    def add(self, fetched: Fetched, terms: Terms) -> None:
+        self.fetches = (*self.fetches, fetched.seen)
+        self.duration = terms.stopwatch.now()
 
     def caching(self) -> tuple[tuple[Document, CachePolicy], ...]:
         return tuple(
@@ -116,63 +106,42 @@ async def _visit(terms: Terms) -> _Seen:
     """Fetch and read both documents, as far as it goes."""
     seen = _Seen(started=time.time())
     url = terms.issuer.url.removesuffix("/") + "/.well-known/openid-configuration"
-    got, exchange = await fetch(Document.DISCOVERY, url, terms)
-    seen.duration = terms.stopwatch.now()
+    first = await fetch(Document.DISCOVERY, url, terms)
+    exchange = first.exchange
     try:
-        seen.fetches = (replace(got, body=None),)
-        if got.body is not None:
-            seen.discovery = read_discovery(got.body, got.header("content-type"))
+        seen.add(first, terms)
+        if first.body is not None:
+            seen.discovery = read_discovery(first.body, first.seen.header("content-type"))
         if isinstance(seen.discovery, Discovery):
-            terms = replace(terms, is_public_only=_is_public_only(terms.issuer, got))
-            reuse = _reusable(terms.issuer, url, seen.discovery, exchange)
-            keys, exchange = await _fetch_keys(seen.discovery.jwks_uri, terms, exchange, reuse)
-            seen.duration = terms.stopwatch.now()
-            seen.fetches = (*seen.fetches, replace(keys, body=None))
-            if keys.body is not None:
-                seen.key_set = read_jwks(keys.body, keys.header("content-type"))
+            terms = replace(terms, is_public_only=_is_public_only(terms.issuer, first.seen))
+            second = await _fetch_keys(seen.discovery.jwks_uri, terms, first)
+            exchange = second.exchange
+            seen.add(second, terms)
+            if second.body is not None:
+                seen.key_set = read_jwks(second.body, second.seen.header("content-type"))
     finally:
         if exchange is not None:
             exchange.connection.close()
     return seen
 
 
-async def _fetch_keys(
-    url: str, terms: Terms, exchange: Exchange | None, reuse: Exchange | None
-) -> tuple[Fetch, Exchange | None]:
-    if exchange is not None and reuse is None:
-        exchange.connection.close()
-    got, exchange = await fetch(Document.JWKS, url, terms, reuse=reuse)
-    if got.is_reused and _was_hung_up_on(got):
+async def _fetch_keys(url: str, terms: Terms, first: Fetched) -> Fetched:
+    reuse = _reusable(url, terms.issuer, first)
+    if first.exchange is not None and reuse is None:
+        first.exchange.connection.close()
+    second = await fetch(Document.JWKS, url, terms, reuse=reuse)
+    if reuse is not None and _was_hung_up_on(second.seen):
         # The server had closed the idle connection: any client asks again (RFC 9112 9.3.1).
-        got, exchange = await fetch(Document.JWKS, url, terms)
-    return got, exchange
+        second = await fetch(Document.JWKS, url, terms)
+    return second
 
 
-async def _is_tls13_only(
-    got: Fetch, target: Target, trusted: Trust, timeout_seconds: float
-) -> bool | None:
-    if got.address is None:
-        return None
-    stopwatch = Stopwatch(timeout_seconds)
-    with contextlib.suppress(Stopped):
-        connection = await dial((got.address.ip,), got.address.port, stopwatch)
-        try:
-            await connection.secure(target.host, trusted.context_tls12, trusted, stopwatch)
-        except Stopped as stopped:
-            return True if stopped.reason in _NO_TLS12 else None
-        finally:
-            connection.close()
-        return False
-    return None
-
-
-def _reusable(
-    issuer: Issuer, url: str, discovery: Discovery, exchange: Exchange | None
-) -> Exchange | None:
+def _reusable(url: str, issuer: Issuer, first: Fetched) -> Exchange | None:
+    exchange = first.exchange
     if exchange is None or not issuer.reuse_connection:
         return None
     with contextlib.suppress(Stopped):
-        if target_of(url).is_same_origin(target_of(discovery.jwks_uri)):
+        if target_of(url).origin == target_of(first.seen.url).origin:
             return exchange if exchange.is_reusable() else None
     return None
 

@@ -11,6 +11,7 @@ import asyncio
 import ipaddress
 import os
 import socket
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import pycares
@@ -33,6 +34,7 @@ def family_of(ip: str) -> Family:
     return Family.IPV6 if ":" in ip else Family.IPV4
 
 
+@lru_cache(maxsize=4096)
 def scope_of(ip: str) -> Scope:
     """What kind of address *ip* is, by the IANA special-purpose registries."""
     address = ipaddress.ip_address(ip.partition("%")[0])
@@ -47,6 +49,7 @@ def scope_of(ip: str) -> Scope:
     return Scope.PRIVATE if address.is_private else Scope.OTHER
 
 
+@lru_cache(maxsize=4096)
 def literal(host: str) -> str | None:
     """*host* without brackets when it is an address already, else None."""
     try:

@@ -7,7 +7,6 @@ slices of lists and an issuer that leaves takes all its series along.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import compress
 from typing import TYPE_CHECKING
 
@@ -61,7 +60,7 @@ class Store:
         state, before = self._states[place], self._states[place].report
         state.count(report)
         if is_final:
-            state.follow(_without_bodies(report))
+            state.follow(report)
         self._render(place, changed(before, report) if is_final else COUNTED)
 
     def skipped(self, issuer: Issuer, cause: SkipCause, ticks: int = 1) -> None:  # noqa: ARG002
@@ -122,11 +121,3 @@ class Store:
         state = self._states[place]
         for family in families:
             self._columns[family.name][place] = family.render(state)
-
-
-def _without_bodies(report: Report) -> Report:
-    """Bodies have been judged and are by far the largest part of a report."""
-    if all(fetch.body is None for fetch in report.fetches):
-        return report
-    fetches = tuple(replace(fetch, body=None) for fetch in report.fetches)
-    return replace(report, fetches=fetches)

@@ -97,9 +97,17 @@ class Connection:
         return tuple(dead for rival in self._rivals if (dead := rival.verdict()))
 
     async def secure(
-        self, host: str, context: ssl.SSLContext, trust: Trust, stopwatch: Stopwatch
+        self,
+        host: str,
+        context: ssl.SSLContext,
+        trust: Trust,
+        stopwatch: Stopwatch,
+        *,
+        is_tls13_only: bool | None = None,
     ) -> None:
         """Shake hands as *host*; `tls` is filled whether it succeeds or not.
+
+        *is_tls13_only* is what is known of the server from before.
 
         Raises:
             Stopped: at stage `tls`, or `http/http2_only`.
@@ -116,7 +124,12 @@ class Connection:
         except OSError as error:
             raise from_os(error, Stage.TLS, self.address.ip) from error
         finally:
-            self.tls = seen(session, is_verified=is_verified, private_roots=trust.private_roots)
+            self.tls = seen(
+                session,
+                is_verified=is_verified,
+                private_roots=trust.private_roots,
+                is_tls13_only=is_tls13_only,
+            )
         self._session = session
 
     async def _shake(self, session: ssl.SSLObject, stopwatch: Stopwatch) -> None:

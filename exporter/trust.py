@@ -73,16 +73,24 @@ def _context(
     return context
 
 
-def seen(tls: ssl.SSLObject, *, is_verified: bool, private_roots: frozenset[str]) -> Tls:
+def seen(
+    tls: ssl.SSLObject,
+    *,
+    is_verified: bool,
+    private_roots: frozenset[str],
+    is_tls13_only: bool | None,
+) -> Tls:
     """What the handshake of *tls* showed, also when it failed half-way."""
     chain = served_chain(tls)
+    version = tls.version() if is_verified else None
     return Tls(
-        version=tls.version() if is_verified else None,
+        version=version,
         cipher=(tls.cipher() or (None,))[0] if is_verified else None,
         chain=chain,
         thumbprint=chain[-1].sha1 if chain else None,
         is_verified=is_verified,
         is_public_ca=_is_public(tls, private_roots) if is_verified else None,
+        is_tls13_only=is_tls13_only if version == "TLSv1.3" else None,
     )
 
 

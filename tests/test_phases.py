@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import threading
 import time
@@ -47,16 +48,20 @@ async def slow_accept(bench, farm):
         time.sleep(SLOW)
         listener.settimeout(5)
         context = server_context(bench.pki)
-        while True:
-            try:
+        with contextlib.suppress(OSError):
+            while True:
                 sock, _ = listener.accept()
-                sock.settimeout(2)
-                with context.wrap_socket(sock, server_side=True) as session:
-                    session.recv(4096)
-                    session.sendall(http("no", "404 Not Found"))
-            except OSError:
-                if listener.fileno() < 0:
-                    return
+                threading.Thread(target=answer, args=(sock, context), daemon=True).start()
+
+    def answer(sock, context):
+        sock.settimeout(2)
+        with (
+            sock,
+            contextlib.suppress(OSError),
+            context.wrap_socket(sock, server_side=True) as session,
+        ):
+            session.recv(4096)
+            session.sendall(http("no", "404 Not Found"))
 
     threading.Thread(target=drain, daemon=True).start()
     return bench.issuer(port, timeout_seconds=5.0)
@@ -248,6 +253,7 @@ def test_the_kernel_tells_when_bytes_came():
     near, far = pair()
     with near, far:
         stamp(near)
+        time.sleep(0.05)  # the kernel begins to stamp a moment after the first wish
         far.send(b"x")
         time.sleep(0.1)
         data, lag = read_stamped(near, 10)
