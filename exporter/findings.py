@@ -41,6 +41,8 @@ _ON_CACHING = {
 # What STS is known not to cache is the key set. Keycloak forbids caching its discovery document
 # out of the box, and works.
 _ONLY_ON_KEY_SET = frozenset({Code.NO_CACHE, Code.PRAGMA_NO_CACHE, Code.NO_STORE})
+# No Kubernetes API server publishes it, and SPIRE and Vault do not either.
+_MISSED_BY_NOBODY = ("claims_supported",)
 
 _ON_KEYS = {
     Code.MISSING_KID: "without kid",
@@ -62,13 +64,17 @@ def findings(
 ) -> Iterator[Finding]:
     """Everything worth knowing about one fetch, how it may be cached, and what was in it."""
     for code, detail in _found(issuer, fetch, policy, fact):
-        is_mild = code in _ONLY_ON_KEY_SET and fetch.document is Document.DISCOVERY
-        yield Finding(
-            document=fetch.document,
-            code=code,
-            level=Level.NOTICE if is_mild else LEVELS[code],
-            detail=detail,
-        )
+        level = Level.NOTICE if _is_harmless(code, fetch.document, fact) else LEVELS[code]
+        yield Finding(document=fetch.document, code=code, level=level, detail=detail)
+
+
+def _is_harmless(
+    code: Code, document: Document, fact: Discovery | KeySet | Failure | None
+) -> bool:
+    """Issuers that do this are known to work with STS, whatever the code means elsewhere."""
+    if code is Code.REQUIRED_FIELD_MISSING and isinstance(fact, Discovery):
+        return fact.missing == _MISSED_BY_NOBODY
+    return code in _ONLY_ON_KEY_SET and document is Document.DISCOVERY
 
 
 def _found(

@@ -54,7 +54,7 @@ def test_a_healthy_issuer_has_no_finding():
 
 
 def test_a_fetch_that_learnt_nothing_has_no_finding():
-    silent = fetch(address=None, tls=None, status=None, headers=(), body=None)
+    silent = fetch(address=None, tls=None, status=None, headers=())
 
     assert found(silent) == found(silent, fact=failure()) == {}
 
@@ -276,6 +276,20 @@ def test_a_thin_discovery_document_is_found():
     assert details(fetch(), fact=thin) == {
         Code.REQUIRED_FIELD_MISSING: "without claims_supported, subject_types_supported"
     }
+
+
+@pytest.mark.parametrize(
+    ("missing", "level"),
+    [
+        (("claims_supported",), Level.NOTICE),
+        (("subject_types_supported",), Level.WARNING),
+        (("claims_supported", "response_types_supported"), Level.WARNING),
+    ],
+)
+def test_a_field_that_no_kubernetes_publishes_is_merely_noticed(missing, level):
+    thin = replace(DISCOVERY, missing=missing)
+
+    assert found(fetch(), fact=thin)[Code.REQUIRED_FIELD_MISSING].level is level
 
 
 @pytest.mark.parametrize(
