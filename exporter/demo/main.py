@@ -77,9 +77,9 @@ def _command() -> str:
 
 def _serve(config: Path, listen_address: str) -> int:
     # Imported here because `cli` imports this package for its own sub-command.
-    from exporter.cli import main as command  # noqa: PLC0415
+    from exporter import cli  # noqa: PLC0415
 
-    return command(
+    code = cli.main(
         [
             "serve",
             f"--config.file={config}",
@@ -87,3 +87,5 @@ def _serve(config: Path, listen_address: str) -> int:
             "--web.enable-lifecycle",
         ]
     )
+    # A signal that came before the exporter listened for it.
+    return 0 if code == cli.INTERRUPTED else code
