@@ -45,7 +45,9 @@ async def slow_accept(bench, farm):
     port, listener = farm.full_backlog()
 
     def drain():
-        time.sleep(SLOW)
+        # Later than the first SYN, which waits for a context to be made; earlier than
+        # the second, a second after it.
+        time.sleep(0.6)
         listener.settimeout(5)
         context = server_context(bench.pki)
         with contextlib.suppress(OSError):
