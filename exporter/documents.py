@@ -29,8 +29,8 @@ REQUIRED = (
     "id_token_signing_alg_values_supported",
     "subject_types_supported",
 )
-#: Ten times what STS takes; members of `keys` beyond it are not looked at.
-MOST_ENTRIES = 1000
+#: Over twice what STS takes of both types; what `keys` holds beyond it is not looked at.
+MOST_ENTRIES = 500
 _MOST_ALGS = 64
 # Both documents of ten thousand issuers, and some that change with every answer. What is
 # remembered is what the latest reports hold anyway, so that an entry costs its digest.

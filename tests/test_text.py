@@ -72,3 +72,7 @@ def test_an_identifier_of_lone_surrogates_is_no_trouble():
 )
 def test_a_long_list_is_counted_not_told(items, expected):
     assert listed(items, 2) == expected
+
+
+def test_five_are_told_unless_asked_otherwise():
+    assert listed(list("abcdef")) == "a, b, c, d, e and 1 more"
