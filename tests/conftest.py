@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
+from hypothesis import settings
 
 from tests.authority import root
 from tests.probing import Bench
@@ -14,6 +15,10 @@ from tests.servers import Farm
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+# A busy machine is not a bug: hypothesis fails an example that takes over 0.2 s otherwise.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
