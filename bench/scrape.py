@@ -62,7 +62,7 @@ def report(issuer: Issuer, number: int) -> Report:
         max_age_seconds=3600.0,
         clock_offset_seconds=shift - 1,
     )
-    fetches = [builders.fetch(document, body=None) for document in Document]
+    fetches = [builders.fetch(document) for document in Document]
     tls = builders.tls(chain=tuple(builders.certificate(serial=n) for n in "123"))
     return builders.report(
         issuer=issuer,

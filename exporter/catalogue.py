@@ -51,7 +51,9 @@ def refreshed(page: str) -> str:
     """*page* with every generated block made anew; the prose around them is kept."""
     for name, block in _blocks().items():
         begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
-        before, _, rest = page.partition(begin)
+        before, found, rest = page.partition(begin)
+        if not found:
+            raise ValueError(f"the page has no {begin}")
         page = f"{before}{begin}\n\n{block}\n\n{end}{rest.partition(end)[2]}"
     return page
 

@@ -85,7 +85,7 @@ class State:
 
     Attributes:
         label: The `issuer` label as it stands in a sample.
-        report: The latest one that counts; without bodies.
+        report: The latest one that counts.
         probes: Every attempt, as are *failures* and *latency*.
         success_timestamp_seconds: When the latest good probe ended.
         failing_since_timestamp_seconds: When the first probe of the current run of failures

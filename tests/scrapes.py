@@ -112,7 +112,6 @@ def bad(**changes):
                     tls=expired,
                     status=None,
                     headers=(),
-                    body=None,
                     size_bytes=None,
                     failure=why,
                 ),
