@@ -13,7 +13,7 @@ from exporter.caching import retry_after
 from exporter.chain import extras, is_out_of_order
 from exporter.keys import LIMITED, MOST_KEYS
 from exporter.model import Discovery, Finding, KeySet
-from exporter.reasons import LEVELS, Code, Directive, Document, Level, Scope
+from exporter.reasons import LEVELS, CacheHeader, Code, Directive, Document, Level, Scope
 from exporter.text import clean, listed, quoted
 from exporter.urls import unusual_port
 
@@ -148,7 +148,7 @@ def _in_headers(fetch: Fetch) -> Found:
 
 def _in_directives(policy: CachePolicy) -> Found:
     for sent in policy.directives:
-        if sent.header == "pragma":
+        if sent.header is CacheHeader.PRAGMA:
             if sent.directive is Directive.NO_CACHE:
                 yield Code.PRAGMA_NO_CACHE, "Pragma says no-cache"
         elif sent.directive in _ON_CACHING:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.text import clean, identifier, listed
+from exporter.text import clean, identifier, listed, quoted
 
 TEXT = st.text(st.characters(), max_size=300)
 
@@ -72,6 +72,11 @@ def test_an_identifier_of_lone_surrogates_is_no_trouble():
 )
 def test_a_long_list_is_counted_not_told(items, expected):
     assert listed(items, 2) == expected
+
+
+def test_what_is_quoted_is_cut_as_well():
+    assert quoted("a\n") == r'"a\n"'
+    assert len(quoted("a" * 999)) == 202
 
 
 def test_five_are_told_unless_asked_otherwise():

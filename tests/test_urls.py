@@ -18,6 +18,7 @@ GOOD = [
     "https://ISSUER.example.com",
     "https://issuer.example.com:443",
     "https://issuer.example.com:8443/x",
+    "https://issuer.example.com:8080/%0A%ff",
     "https://oidc.eks.eu-west-1.amazonaws.com/id/0123456789ABCDEF0123456789ABCDEF",
     "https://cognito-idp.us-east-1.amazonaws.com/us-east-1_4OqDoWVrZ",
     "https://xn--mnchen-3ya.example",
