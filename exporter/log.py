@@ -30,6 +30,7 @@ FORMATS = ("logfmt", "json", "console")
 # Longer than any honest message; a whole remote body would be a megabyte of log.
 _VALUE_CHARACTERS = 1000
 _TRACEBACK_LINES = 60
+_HEAD = ("timestamp", "level", "event")
 
 _logger = structlog.get_logger()
 
@@ -164,9 +165,7 @@ def _renderer(line_format: str, outlet: Outlet) -> Processor:
     if line_format == "json":
         return structlog.processors.JSONRenderer()
     if line_format == "logfmt":
-        return structlog.processors.LogfmtRenderer(
-            key_order=["timestamp", "level", "event"], bool_as_flag=False
-        )
+        return structlog.processors.LogfmtRenderer(bool_as_flag=False)
     return structlog.dev.ConsoleRenderer(
         colors=outlet.is_terminal and not os.environ.get("NO_COLOR"),
         # The other formatters show local variables, and with them secrets.
@@ -181,7 +180,8 @@ def _sanitise(_logger: object, _method: str, event: EventDict) -> EventDict:
             event[key] = "\n".join(clean(line, _VALUE_CHARACTERS) for line in lines)
         elif isinstance(value, str):
             event[key] = clean(value, _VALUE_CHARACTERS)
-    return event
+    # What every line has stands where the eye looks for it.
+    return {**{key: event[key] for key in _HEAD}, **event}
 
 
 def _facts(report: Report) -> dict[str, Any]:

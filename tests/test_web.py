@@ -124,7 +124,7 @@ async def test_a_refused_configuration_is_answered_with_what_is_wrong() -> None:
     assert status == 500
     assert text.splitlines() == [
         "The old configuration stays:",
-        "a.yaml:3: vantage: is odd",
+        "a.yaml:3: issuers[0].url: is missing",
         "b.yaml: cannot be read",
     ]
 

@@ -1,0 +1,210 @@
+"""Every argument of the command line: its name, its form, its default and its meaning."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from exporter import __version__
+from exporter.argument_types import (
+    address,
+    certificates,
+    configured,
+    interval,
+    limit,
+    prefix,
+    telemetry_path,
+)
+from exporter.log import FORMATS, LEVELS
+from exporter.reasons import Family
+from exporter.web.listen import DEFAULT_PORT
+
+DEFAULT_CONFIG = Path("config.yaml")
+#: Fields of `Issuer` that `check` takes from its arguments.
+SETTINGS = (
+    "budget_seconds",
+    "ca_file",
+    "connect_to",
+    "ip_family",
+    "nameservers",
+    "proxy_url",
+    "timeout_seconds",
+)
+
+_VERSION = f"oidc-issuer-exporter {__version__}"
+_HELP = ("-h", "--help", "--version")
+
+
+def parse(given: list[str]) -> argparse.Namespace:
+    """Read the arguments *given*; `command` says which of the commands they are for.
+
+    Raises:
+        SystemExit: With code 2 and a message for a wrong call, with 0 after help.
+    """
+    # `serve` goes without saying.
+    is_named = bool(given) and (not given[0].startswith("-") or given[0] in _HELP)
+    return _parser().parse_args(given if is_named else ["serve", *given])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="oidc-issuer-exporter",
+        description="Watches OpenID Connect issuers the way AWS STS sees them.",
+        epilog="Without a command it serves: `oidc-issuer-exporter serve --help`.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=_VERSION)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_serve(commands.add_parser("serve", help="probe on a schedule and answer /metrics"))
+    _add_check(commands.add_parser("check", help="probe once and explain what STS would meet"))
+    # It reads its own arguments; this is for the list of commands.
+    commands.add_parser("demo", help="local issuers, good and bad, and the exporter on them")
+    return parser
+
+
+def _add_serve(parser: argparse.ArgumentParser) -> None:
+    parser.allow_abbrev = False
+    add = parser.add_argument
+    add(
+        "--config.file",
+        dest="config_files",
+        action="append",
+        type=Path,
+        metavar="PATH",
+        help=f"configuration; may be repeated (default: {DEFAULT_CONFIG})",
+    )
+    add(
+        "--config.check",
+        dest="is_check",
+        action="store_true",
+        help="say whether the configuration is valid, and end",
+    )
+    add(
+        "--config.auto-reload-interval",
+        dest="auto_reload_seconds",
+        type=interval,
+        default=0.0,
+        metavar="DURATION",
+        help="look this often whether the files' content has changed (default: 0, never)",
+    )
+    add(
+        "--web.listen-address",
+        dest="listen_addresses",
+        action="append",
+        type=address,
+        metavar="[HOST]:PORT",
+        help=f"where to answer; may be repeated (default: :{DEFAULT_PORT})",
+    )
+    add(
+        "--web.telemetry-path",
+        dest="telemetry_path",
+        type=telemetry_path,
+        default="/metrics",
+        metavar="PATH",
+        help="where the metrics are (default: %(default)s)",
+    )
+    add(
+        "--web.enable-lifecycle",
+        dest="enable_lifecycle",
+        action="store_true",
+        help="reload the configuration on POST /-/reload",
+    )
+    add(
+        "--web.external-url",
+        dest="prefix",
+        type=prefix,
+        default="",
+        metavar="URL",
+        help="where a reverse proxy serves the exporter, if it does so below a path",
+    )
+    add(
+        "--log.level",
+        dest="level",
+        choices=LEVELS,
+        default="info",
+        help="the least that is logged (default: %(default)s); debug has a line per probe",
+    )
+    add(
+        "--log.format",
+        dest="line_format",
+        choices=FORMATS,
+        help="default: console on a terminal, json elsewhere",
+    )
+    add("--version", action="version", version=_VERSION)
+
+
+def _add_check(parser: argparse.ArgumentParser) -> None:
+    parser.allow_abbrev = False
+    add = parser.add_argument
+    add(
+        "targets",
+        nargs="*",
+        metavar="URL",
+        help="an issuer, or the name of a configured one (default: all that are configured)",
+    )
+    add(
+        "--config.file",
+        dest="config_files",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="PATH",
+        help="take the settings of configured issuers from here; may be repeated",
+    )
+    add(
+        "--output",
+        choices=("text", "json"),
+        default="text",
+        help="for people or for programs (default: %(default)s)",
+    )
+    add(
+        "--budget",
+        dest="budget_seconds",
+        type=limit,
+        metavar="DURATION",
+        help="more is a failure (default: 5s, as STS)",
+    )
+    add(
+        "--timeout",
+        dest="timeout_seconds",
+        type=limit,
+        metavar="DURATION",
+        help="when to stop waiting (default: 10s)",
+    )
+    add(
+        "--connect-to",
+        dest="connect_to",
+        type=configured("HOST_PORT"),
+        metavar="HOST:PORT",
+        help="dial this instead; Host and SNI stay the URL's",
+    )
+    add(
+        "--ca-file",
+        dest="ca_file",
+        type=certificates,
+        metavar="PATH",
+        help="PEM file of CAs to trust beside the public ones",
+    )
+    add(
+        "--nameserver",
+        dest="nameservers",
+        action="append",
+        type=configured("NAMESERVER"),
+        metavar="ADDRESS[:PORT]",
+        help="ask this DNS server instead of the system's; may be repeated",
+    )
+    add(
+        "--ip-family",
+        dest="ip_family",
+        type=Family,
+        choices=tuple(Family),
+        help="dial addresses of this family only",
+    )
+    add(
+        "--proxy-url",
+        dest="proxy_url",
+        type=configured("PROXY_URL"),
+        metavar="URL",
+        help="HTTP proxy to go through",
+    )
+    add("--version", action="version", version=_VERSION)

@@ -1,0 +1,108 @@
+"""The command line: the only place that decides which command runs, and its exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from exporter.arguments import DEFAULT_CONFIG, SETTINGS, parse
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+OK = 0
+#: The daemon could not run, or STS could not use an issuer.
+FAILED = 1
+#: Arguments or a configuration are not valid.
+WRONG_CALL = 2
+#: 128 and SIGINT, as shells have it.
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what *arguments* ask for (the process's own, if None).
+
+    Returns:
+        The exit code.
+
+    Raises:
+        SystemExit: After help, or for arguments that cannot be read.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if given[:1] == ["demo"]:
+            return _demo(given[1:])
+        options = parse(given)
+        return _check(options) if options.command == "check" else _serve(options)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone, as `head` does; a last flush must not say so.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+
+
+# What a command needs is imported when it is chosen: the daemon's first answer should not
+# wait for the terminal's colours, nor `--help` for anything.
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from exporter import app, log  # noqa: PLC0415
+    from exporter.config import ConfigError, load  # noqa: PLC0415
+    from exporter.web.listen import Address, ListenError  # noqa: PLC0415
+
+    files = tuple(options.config_files or [DEFAULT_CONFIG])
+    try:
+        if options.is_check:
+            print(f"valid: {len(load(files).issuers)} issuers")  # noqa: T201
+            return OK
+        log.configure(level=options.level, line_format=options.line_format)
+        app.serve(
+            app.Options(
+                config_files=files,
+                listen_addresses=tuple(options.listen_addresses or [Address.parse(":10184")]),
+                auto_reload_seconds=options.auto_reload_seconds or None,
+                telemetry_path=options.telemetry_path,
+                enable_lifecycle=options.enable_lifecycle,
+                prefix=options.prefix,
+            )
+        )
+    except ConfigError as error:
+        return _complain(error, WRONG_CALL)
+    except ListenError as error:
+        return _complain(error, FAILED)
+    return OK
+
+
+def _check(options: argparse.Namespace) -> int:
+    from exporter import log  # noqa: PLC0415
+    from exporter.check import Question, check  # noqa: PLC0415
+    from exporter.config import ConfigError  # noqa: PLC0415
+
+    if not options.targets and not options.config_files:
+        return _complain("check: name a URL, or a configuration by --config.file", WRONG_CALL)
+    log.configure(level="warning")
+    settings = {name: getattr(options, name) for name in SETTINGS}
+    question = Question(
+        targets=tuple(options.targets),
+        config_files=tuple(options.config_files),
+        settings={name: value for name, value in settings.items() if value is not None},
+        is_json=options.output == "json",
+    )
+    try:
+        return OK if check(question) else FAILED
+    except ConfigError as error:
+        return _complain(error, WRONG_CALL)
+
+
+def _demo(arguments: Sequence[str]) -> int:
+    from exporter.demo.main import main as demo  # noqa: PLC0415
+
+    return demo(arguments)
+
+
+def _complain(error: object, code: int) -> int:
+    print(f"oidc-issuer-exporter: {error}", file=sys.stderr)  # noqa: T201
+    return code
