@@ -4,25 +4,41 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# What the tests run beside the exporter.
+TOOLS := sh scripts/packages.sh git:git prometheus:prometheus prometheus:promtool
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench lock clean
+.PHONY: help demo test coverage check docs bench lock clean
 
 help: ## Say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY) ## Run the exporter on local issuers, good and bad, until Ctrl-C
-	@exec $(BIN)/oidc-issuer-exporter demo
+	@exec $(BIN)/oidc-issuer-exporter demo $(ARGS)
 
 test: $(READY) ## Run the whole test suite (ARGS=... for pytest)
-	@sh scripts/packages.sh prometheus:prometheus prometheus:promtool curl:curl openssl:openssl
+	@$(TOOLS)
 	$(BIN)/pytest -n 2 $(ARGS)
+
+coverage: $(READY) ## The same, and how much of the package it runs through
+	@$(TOOLS)
+	$(BIN)/pytest -n 2 --cov --cov-report=term --cov-fail-under=95 $(ARGS)
 
 check: $(READY) ## Lint, formatting and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+docs: $(READY) ## Write the generated parts of docs/ anew (the tests hold them to the code)
+	$(BIN)/python -m exporter.config docs
+	$(BIN)/python -m exporter.catalogue docs/metrics.md
+	$(BIN)/python -m exporter.advice docs/how-sts-sees-an-issuer.md
+	$(BIN)/python -m exporter.demo.verdicts docs/real-issuers.md
+
+bench: $(READY) ## Measure speed and accuracy beside blackbox_exporter (ARGS=--quick)
+	@sh scripts/packages.sh nginx-light:nginx prometheus-blackbox-exporter:prometheus-blackbox-exporter
+	@exec $(BIN)/python -m bench $(ARGS)
 
 lock: ## Pin the dependencies again (ARGS=--upgrade for newer ones)
 	@sh scripts/lock.sh $(PYTHON) $(ARGS)

@@ -3,6 +3,7 @@
 #   scripts/packages.sh PACKAGE:COMMAND ...      an empty COMMAND is never there
 # Root on a machine with apt-get gets them installed; anybody else is told what to do.
 set -eu
+PATH=$PATH:/usr/sbin:/sbin # where Debian keeps daemons, and where only root looks
 
 missing=
 for item in "$@"; do
