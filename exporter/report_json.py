@@ -5,7 +5,7 @@ The shape follows `exporter.model` name by name, with these differences:
 - `verdict` is the word, `sentence` its reason, `is_usable` the truth of it.
 - `issuer` is its name, URL and limits; a proxy's password has no place here.
 - `fetches`, and within them `caching`, stand under the name of their document.
-- A body is left out. A key set has `published` and `usable` counts instead of `ids`.
+- A key set has `published` and `usable` counts instead of `ids`.
 - Beside every Unix time `..._timestamp_seconds` stands the same as RFC 3339, `..._time`.
 - Failures and findings carry their `advice`.
 
@@ -84,7 +84,6 @@ def _advice(advice: Advice) -> dict[str, object]:
 
 def _fetch(fetch: Fetch, policy: CachePolicy | None) -> dict[str, object]:
     members = _members(fetch)
-    del members["body"]
     if policy is None:
         return {**members, "caching": None}
     words = caching(policy, fetch.document)

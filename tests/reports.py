@@ -131,7 +131,6 @@ def expired() -> Report:
                 tls=tls(chain=(leaf,), is_verified=False, is_public_ca=None),
                 status=None,
                 headers=(),
-                body=None,
                 size_bytes=None,
                 first_byte_seconds=None,
                 failure=stopped,

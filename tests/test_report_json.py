@@ -13,7 +13,7 @@ from exporter.advice import CAUSES
 from exporter.model import CachePolicy
 from exporter.reasons import REASONS, Cause, Code, Document, Reason, Stage
 from exporter.report_json import to_json
-from tests.builders import NOW, failure, fetch, finding, issuer, key, key_set, report
+from tests.builders import NOW, failure, finding, issuer, key, key_set, report
 from tests.reports import expired, good, slow
 
 GOLDEN = Path(__file__).parent / "data" / "terminal" / "slow.json"
@@ -45,10 +45,6 @@ def test_the_shape_does_not_depend_on_how_far_a_probe_came(case):
 def test_the_verdict_is_that_of_the_terminal():
     assert (to_json(good())["verdict"], to_json(good())["is_usable"]) == ("USABLE", True)
     assert (to_json(slow())["verdict"], to_json(slow())["is_usable"]) == ("NOT USABLE", False)
-
-
-def test_a_body_is_left_out():
-    assert "body" not in json.dumps(to_json(report(fetches=(fetch(body=b"secret"),))))
 
 
 def test_the_password_of_a_proxy_is_left_out():
