@@ -20,7 +20,7 @@ The exporter, on {count} local issuers, good and bad. Nothing leaves this machin
 
 In another terminal:
 
-  curl -s {base}/metrics | grep -E '^oidc_probe_(success|duration_seconds)'
+  curl -s {base}/metrics | grep -E '^oidc_probe_(success|duration_seconds){{'
   curl -s {base}/metrics | grep -E '^oidc_(probe_failure|finding)_info'
   {command} check --config.file={config} keycloak
   curl -X POST {base}/-/reload    # after a change of the configuration
