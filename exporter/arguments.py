@@ -43,10 +43,15 @@ def parse(given: list[str]) -> argparse.Namespace:
     """
     # `serve` goes without saying.
     is_named = bool(given) and (not given[0].startswith("-") or given[0] in _HELP)
-    return _parser().parse_args(given if is_named else ["serve", *given])
+    name, *rest = given if is_named else ["serve", *given]
+    parser, commands = _parsers()
+    if name not in commands:
+        return parser.parse_args([name, *rest])
+    # Flags may stand between URLs, which argparse does not take for granted.
+    return commands[name].parse_intermixed_args(rest, argparse.Namespace(command=name))
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
     parser = argparse.ArgumentParser(
         prog="oidc-issuer-exporter",
         description="Watches OpenID Connect issuers the way AWS STS sees them.",
@@ -55,11 +60,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=_VERSION)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_serve(commands.add_parser("serve", help="probe on a schedule and answer /metrics"))
-    _add_check(commands.add_parser("check", help="probe once and explain what STS would meet"))
+    serve = commands.add_parser("serve", help="probe on a schedule and answer /metrics")
+    check = commands.add_parser("check", help="probe once and explain what STS would meet")
     # It reads its own arguments; this is for the list of commands.
     commands.add_parser("demo", help="local issuers, good and bad, and the exporter on them")
-    return parser
+    _add_serve(serve)
+    _add_check(check)
+    return parser, {"serve": serve, "check": check}
 
 
 def _add_serve(parser: argparse.ArgumentParser) -> None:

@@ -63,7 +63,11 @@ def _issuers(question: Question) -> list[Issuer]:
     known = {issuer.url: issuer for issuer in configured}
     known |= {issuer.name: issuer for issuer in configured}
     found = [known.get(t) or _unknown(t) for t in question.targets] or list(configured)
-    return [replace(issuer, **question.settings) for issuer in found]
+    settings = dict(question.settings)
+    if "budget_seconds" in settings:
+        # The configuration's own rule: what comes too late is still waited for.
+        settings.setdefault("timeout_seconds", 2 * settings["budget_seconds"])
+    return [replace(issuer, **settings) for issuer in found]
 
 
 def _unknown(target: str) -> Issuer:

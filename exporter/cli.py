@@ -85,6 +85,8 @@ def _check(options: argparse.Namespace) -> int:
         return _complain("check: name a URL, or a configuration by --config.file", WRONG_CALL)
     log.configure(level="warning")
     settings = {name: getattr(options, name) for name in SETTINGS}
+    if settings["nameservers"]:
+        settings["nameservers"] = tuple(settings["nameservers"])
     question = Question(
         targets=tuple(options.targets),
         config_files=tuple(options.config_files),
@@ -98,7 +100,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _demo(arguments: Sequence[str]) -> int:
-    from exporter.demo.main import main as demo  # noqa: PLC0415
+    from exporter.demo import main as demo  # noqa: PLC0415
 
     return demo(arguments)
 
