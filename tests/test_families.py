@@ -401,10 +401,18 @@ def test_what_has_not_changed_is_not_rendered_again():
     assert set(changed(None, before)) == {*FAMILIES} - {*GROUPS[Group.ISSUER]}
 
 
+def cached_otherwise(**change):
+    (document, policy), other = scrapes.good().caching
+    return ((document, replace(policy, **change)), other)
+
+
 @pytest.mark.parametrize(
     ("group", "change"),
     [
         (Group.CACHING, {"caching": ()}),
+        (Group.CACHING, {"caching": cached_otherwise(directives=())}),
+        (Group.CACHING, {"caching": cached_otherwise(is_cacheable=False)}),
+        (Group.CACHING, {"caching": cached_otherwise(max_age_seconds=1.0)}),
         (Group.TLS, {"fetches": (fetch(tls=tls(version="TLSv1.2")),)}),
         (Group.FINDINGS, {"findings": (finding(Code.NO_STORE),)}),
         (Group.KEYS, {"key_set": None}),
