@@ -199,15 +199,16 @@ async def test_a_cancelled_lookup_is_gone(farm):
 
 
 async def test_a_cancelled_probe_closes_its_connection(bench):
-    closed = asyncio.Event()
+    reached, closed = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
     async def stall(_reader, writer):
+        loop.call_soon_threadsafe(reached.set)
         await writer.wait_closed()
         loop.call_soon_threadsafe(closed.set)
 
     probe = asyncio.ensure_future(bench.probe(bench.serve(stall)))
-    await asyncio.sleep(0.15)
+    await asyncio.wait_for(reached.wait(), 5)
     probe.cancel()
     with pytest.raises(asyncio.CancelledError):
         await probe
