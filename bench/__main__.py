@@ -6,10 +6,10 @@ import argparse
 import signal
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bench import accuracy, cpu, figures, fleet, start
+from bench import accuracy, cpu, figures, fleet, scrape, start
 from bench.process import ROOT, BenchError
 
 if TYPE_CHECKING:
@@ -35,11 +35,12 @@ _QUICK = Size(rates=(100,), rounds=1, seconds=6, issuers=2_000)
 
 _PARTS: dict[str, Callable[[Size], list[Row]]] = {
     "start": lambda size: start.measure((10, size.issuers), rounds=size.rounds),
-    "cpu": lambda size: cpu.measure(size.rates, rounds=size.rounds, seconds=size.seconds),
+    "cpu": lambda size: cpu.measure(size.rates, rounds=size.rounds),
     "accuracy": lambda size: accuracy.measure(100, rounds=size.rounds),
     "fleet": lambda size: fleet.measure(
         size.issuers, 100, rounds=size.rounds, seconds=size.seconds
     ),
+    "scrape": lambda size: scrape.measure(size.issuers, rounds=3 * size.rounds),
 }
 
 
@@ -47,6 +48,7 @@ def main() -> None:
     """Run the named parts, or all of them."""
     arguments = _parser().parse_args()
     size = _QUICK if arguments.quick else _FULL
+    size = replace(size, rates=tuple(arguments.rates or size.rates))
     # A terminated benchmark leaves through its `finally` clauses, as with Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     begun, machine = time.monotonic(), figures.machine()
@@ -68,6 +70,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="part", help=", ".join(_PARTS))
     parser.add_argument("--quick", action="store_true", help="once, one rate, fewer issuers")
+    parser.add_argument(
+        "--rate",
+        type=int,
+        action="append",
+        dest="rates",
+        metavar="N",
+        help="checks a second at which CPU is measured (repeatable)",
+    )
     return parser
 
 

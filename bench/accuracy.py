@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import statistics
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import uvloop
 
 from bench.blackbox import blackbox, drive
 from bench.daemon import exporter, samples, scrape, write_config
@@ -96,7 +97,7 @@ def _blackbox_errors(directory: Path, farm: Farm, rate: int, number: int) -> lis
     seconds, first = 2 * _INTERVAL_SECONDS, number * 1_000_000
     with blackbox(directory, farm) as (_, port):
         drive_it = drive(port, farm, checks_per_second=rate, seconds=seconds, first=first)
-        probed = asyncio.run(drive_it)
+        probed = uvloop.run(drive_it)
     truth = {path: true for _, path, _, true in _records(farm)}
     return [(probe.processing_seconds - truth[probe.path]) * 1000 for probe in probed]
 

@@ -1,17 +1,15 @@
-"""What a scrape of many issuers costs, and how long it holds the event loop.
+"""What keeping and scraping many issuers costs, and how long a scrape holds the event loop.
 
-    python -m bench.scrape [ISSUERS]
-
-A real server under uvloop, scraped by curl, while reports go on coming. The longest hold is
-told twice: by the wall, which other programs on the machine lengthen, and by the loop's own
-processor time, which they do not.
+The store and the scrape's handler under uvloop in this process, scraped by curl while
+reports go on coming. The longest hold is told twice: by the loop's own processor time, and
+by the wall, which whatever else runs on the machine lengthens.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import sys
+import statistics
 import time
 import tracemalloc
 from dataclasses import dataclass, replace
@@ -20,6 +18,8 @@ from typing import TYPE_CHECKING
 import uvloop
 from aiohttp import web
 
+from bench.figures import Row
+from bench.process import HOST, need
 from exporter.exposition import Format, handler
 from exporter.model import CacheDirective, CachePolicy
 from exporter.own_metrics import Own
@@ -30,9 +30,39 @@ from tests import builders
 if TYPE_CHECKING:
     from exporter.model import Issuer, Report
 
-TICK_SECONDS = 0.001
-REPORTS_PER_SECOND = 100
-ROUNDS = 5
+HOLD_SECONDS = 0.01
+
+_TICK_SECONDS = 0.001
+_REPORTS_PER_SECOND = 100
+_MEMORY_ISSUERS = 500
+
+_KINDS = {
+    "text": ("-H", f"Accept: {Format.TEXT.value}"),
+    "OpenMetrics": ("-H", f"Accept: {Format.OPENMETRICS.value}"),
+    "text, gzip": ("-H", "Accept-Encoding: gzip"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scrape:
+    """One scrape: processor seconds of ours, and the longest holds of the loop."""
+
+    cpu: float
+    hold: float
+    hold_wall: float
+
+
+def measure(issuers: int, *, rounds: int) -> list[Row]:
+    """What a store of *issuers* costs to fill, to keep and to scrape."""
+    bytes_each = _memory(min(issuers, _MEMORY_ISSUERS))
+    store, seconds = _filled(_configured(issuers))
+    return [
+        Row(
+            what="recording and rendering a report",
+            measured=f"{seconds / issuers * 1e6:.0f} us; {bytes_each / 1024:.1f} KiB of text",
+        ),
+        *uvloop.run(_serve(store, rounds)),
+    ]
 
 
 @dataclass
@@ -46,12 +76,12 @@ class Monitor:
         """Go on until cancelled."""
         while True:
             wall, processor = time.perf_counter(), time.thread_time()
-            await asyncio.sleep(TICK_SECONDS)
-            self.wall = max(self.wall, time.perf_counter() - wall - TICK_SECONDS)
+            await asyncio.sleep(_TICK_SECONDS)
+            self.wall = max(self.wall, time.perf_counter() - wall - _TICK_SECONDS)
             self.processor = max(self.processor, time.thread_time() - processor)
 
 
-def report(issuer: Issuer, number: int) -> Report:
+def _report(issuer: Issuer, number: int) -> Report:
     """A good probe as real issuers give it: three certificates, three keys, cache headers."""
     shift = number % 997 / 7919
     policy = CachePolicy(
@@ -75,7 +105,7 @@ def report(issuer: Issuer, number: int) -> Report:
     )
 
 
-def configured(number: int) -> list[Issuer]:
+def _configured(number: int) -> list[Issuer]:
     """So many issuers, with names and URLs of a common length."""
     return [
         builders.issuer(
@@ -87,123 +117,89 @@ def configured(number: int) -> list[Issuer]:
     ]
 
 
-def filled(issuers: list[Issuer]) -> Store:
-    """A store with a report of every issuer; tells what recording costs."""
+def _filled(issuers: list[Issuer]) -> tuple[Store, float]:
+    """A store with a report of every issuer, and what it took to record them again."""
     store = Store(Own())
-    begun = time.process_time()
     store.keep(issuers)
-    kept = time.process_time()
-    reports = [report(issuer, n) for n, issuer in enumerate(issuers)]
-    first = time.process_time()
-    for one in reports:
-        store.record(one)
-    again = [report(issuer, n + 1) for n, issuer in enumerate(issuers)]
-    later = time.process_time()
+    for number, issuer in enumerate(issuers):
+        store.record(_report(issuer, number))
+    again = [_report(issuer, number + 1) for number, issuer in enumerate(issuers)]
+    before = time.process_time()
     for one in again:
         store.record(one)
-    done = time.process_time()
-    each = 1e6 / len(issuers)
-    print(f"configure an issuer   {(kept - begun) * each:8.1f} us")
-    print(f"record a later report {(done - later) * each:8.1f} us")
-    print(f"building a report     {(first - kept) * each:8.1f} us")
-    return store
+    return store, time.process_time() - before
 
 
-def memory(number: int) -> None:
-    """Tell what the store keeps of an issuer."""
-    issuers = configured(number)
-    gc.collect()
-    tracemalloc.start()
-    empty = tracemalloc.take_snapshot()
+def _memory(number: int) -> float:
+    """Bytes that the store keeps of an issuer, its latest report not counted."""
+    issuers = _configured(number)
     store = Store(Own())
     store.keep(issuers)
-    reports = [report(issuer, n) for n, issuer in enumerate(issuers)]
-    facts = tracemalloc.take_snapshot()
+    reports = [_report(issuer, n) for n, issuer in enumerate(issuers)]
+    gc.collect()
+    tracemalloc.start()
     for one in reports:
         store.record(one)
     gc.collect()
-    full = tracemalloc.take_snapshot()
+    size, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    size = {
-        name: sum(s.size_diff for s in after.compare_to(before, "filename")) / number / 1024
-        for name, before, after in (("facts", empty, facts), ("text", facts, full))
-    }
-    print(
-        f"memory an issuer      {size['text']:8.1f} KiB of text, {size['facts']:.1f} of facts"
-    )
+    return size / number
 
 
-async def keep_recording(store: Store) -> None:
+async def _serve(store: Store, rounds: int) -> list[Row]:
+    """Scrape in every way."""
+    app = web.Application()
+    app.router.add_get("/metrics", handler(store, store.own))
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, HOST, 0).start()
+    url = f"http://{HOST}:{runner.addresses[0][1]}/metrics"
+    gc.collect()
+    gc.freeze()
+    coming = asyncio.create_task(_keep_recording(store))
+    rows = []
+    for kind, options in _KINDS.items():
+        runs = [await _scrape(url, options) for _ in range(rounds)]
+        rows.append(_row(kind, len(store.states()), runs))
+    coming.cancel()
+    await runner.cleanup()
+    return rows
+
+
+async def _keep_recording(store: Store) -> None:
     """Reports as a hundred probes a second would bring them."""
     number = 0
     while True:
         for state in store.states():
             number += 1
-            store.record(report(state.issuer, number))
-            await asyncio.sleep(1 / REPORTS_PER_SECOND)
+            store.record(_report(state.issuer, number))
+            await asyncio.sleep(1 / _REPORTS_PER_SECOND)
 
 
-async def scrape(url: str, *options: str) -> tuple[float, Monitor, int]:
-    """One scrape by curl: processor seconds of ours, longest holds, bytes received."""
+async def _scrape(url: str, options: tuple[str, ...]) -> Scrape:
     monitor = Monitor()
     watch = asyncio.create_task(monitor.run())
     begun, before = time.perf_counter(), time.process_time()
-    curl = await asyncio.create_subprocess_exec(
-        *("curl", "-sS", "-o", "/dev/null", "-w", "%{size_download}", *options, url),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    output, _ = await curl.communicate()
+    command = (need("curl", "curl"), "-sS", "-o", "/dev/null", *options, url)
+    curl = await asyncio.create_subprocess_exec(*command)
+    await curl.wait()
     took, spent = time.perf_counter() - begun, time.process_time() - before
     # What the reports and the monitor cost in the same time is not the scrape's.
     before = time.process_time()
     await asyncio.sleep(took)
     spent -= time.process_time() - before
     watch.cancel()
-    return spent, monitor, int(output)
+    return Scrape(cpu=spent, hold=monitor.processor, hold_wall=monitor.wall)
 
 
-async def serve(store: Store) -> None:
-    """Scrape in both ways and tell the medians."""
-    app = web.Application()
-    app.router.add_get("/metrics", handler(store, store.own))
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}/metrics"
-    gc.collect()
-    gc.freeze()
-    coming = asyncio.create_task(keep_recording(store))
-    print(f"{'':22}{'CPU ms':>8}{'hold ms':>9}{'(wall)':>9}{'MiB':>8}")
-    for name, options in {
-        "text": ("-H", f"Accept: {Format.TEXT.value}"),
-        "OpenMetrics": ("-H", f"Accept: {Format.OPENMETRICS.value}"),
-        "text, gzip": ("-H", "Accept-Encoding: gzip"),
-    }.items():
-        runs = [await scrape(url, *options) for _ in range(ROUNDS)]
-        cpu, holds, walls = (
-            sorted(values)[ROUNDS // 2]
-            for values in (
-                [run[0] for run in runs],
-                [run[1].processor for run in runs],
-                [run[1].wall for run in runs],
-            )
-        )
-        print(
-            f"{name:22}{cpu * 1e3:8.1f}{holds * 1e3:9.2f}{walls * 1e3:9.2f}"
-            f"{runs[0][2] / 2**20:8.1f}"
-        )
-    coming.cancel()
-    await runner.cleanup()
-
-
-def main() -> None:
-    """Run everything on as many issuers as the command line says."""
-    number = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
-    memory(min(number, 500))
-    store = filled(configured(number))
-    uvloop.run(serve(store))
-
-
-if __name__ == "__main__":
-    main()
+def _row(kind: str, issuers: int, runs: list[Scrape]) -> Row:
+    hold = max(run.hold for run in runs)
+    wall = max(run.hold_wall for run in runs)
+    cpu = statistics.median(run.cpu for run in runs)
+    return Row(
+        what=f"longest hold of the loop in {len(runs)} scrapes of {issuers:,} issuers, {kind}",
+        measured=f"{hold * 1e3:.1f} ms of CPU ({wall * 1e3:.1f} by the wall); "
+        f"a scrape {cpu * 1e3:.0f} ms of CPU",
+        target=f"under {HOLD_SECONDS * 1e3:.0f} ms",
+        is_met=hold < HOLD_SECONDS,
+    )

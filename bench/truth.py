@@ -116,6 +116,8 @@ class Server:
         self._selector = selectors.DefaultSelector()
         self._listener = socket.create_server((HOST, port), backlog=1024)
         self._listener.settimeout(0)
+        # Linux stamps packets while some socket wants it, and begins a moment late.
+        self._listener.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         self._selector.register(self._listener, selectors.EVENT_READ)
 
     def serve(self, records: TextIO) -> None:
@@ -135,12 +137,18 @@ class Server:
         return max(0, self._waiting[0].due_ns - time.time_ns()) / _NANO
 
     def _accept(self) -> None:
-        connection = Connection(self._listener.accept()[0], self._context)
+        try:
+            sock, _ = self._listener.accept()
+        except OSError:  # it has left already
+            return
+        connection = Connection(sock, self._context)
         self._selector.register(connection.sock, selectors.EVENT_READ, connection)
 
     def _read(self, connection: Connection) -> None:
         try:
             received = connection.receive()
+        except BlockingIOError:
+            return
         except (EOFError, OSError):  # OSError: a reset, or TLS that failed
             self._selector.unregister(connection.sock)
             connection.sock.close()
