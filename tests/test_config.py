@@ -113,6 +113,14 @@ def test_every_key_arrives(tmp_path, root_pem):
     )
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["interval: 1s", "interval: 1d", "budget: 10s, timeout: 10s", "attempts: 10"],
+)
+def test_a_bound_may_be_reached(only, text):
+    assert isinstance(only(text), Issuer)
+
+
 def test_an_issuer_goes_before_the_defaults(only):
     loaded = only(
         "attempts: 3, reuse_connection: true", "{attempts: 2, reuse_connection: false}"
@@ -186,10 +194,15 @@ def test_a_size_is_a_number_or_has_a_unit(only, text, bytes_):
 
 
 @pytest.mark.parametrize(
-    "word", ["yes", "no", "on", "off", "1:30", "2026-01-01", "0x1F", ".5.1"]
+    "word", ["yes", "no", "on", "off", "1:30", "2026-01-01", "0x1F", ".5.1", ".inf"]
 )
 def test_what_yaml_1_1_would_turn_into_something_else_stays_text(only, word):
     assert only(f"labels: {{country: {word}}}").labels == (("country", word),)
+
+
+@pytest.mark.parametrize("text", ["'5'", '"5"', "!!str 5"])
+def test_what_is_quoted_or_called_text_is_text(only, text):
+    assert only(f"labels: {{zone: {text}}}").labels == (("zone", "5"),)
 
 
 def test_anchors_and_merges_share_settings(tmp_path):
@@ -376,7 +389,9 @@ def test_json_says_the_same_with_and_without_escapes(tmp_path):
     write(tmp_path, json.dumps(group), "escaped.json")
     write(tmp_path, json.dumps(group, ensure_ascii=False), "plain.json")
 
-    for name in ("escaped.json", "plain.json"):
+    write(tmp_path, f"- {{targets: [{URL}], labels: {{team: '{label}'}}}}", "verbatim.yaml")
+
+    for name in ("escaped.json", "plain.json", "verbatim.yaml"):
         (loaded,) = load([write(tmp_path, f"issuer_files: [{name}]")]).issuers
         assert loaded.labels == (("team", label),)
 

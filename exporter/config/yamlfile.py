@@ -46,7 +46,7 @@ _TEXT_TAGS = frozenset({None, "!", "tag:yaml.org,2002:str"})
 
 # YAML 1.2.2 section 5.1. Asked before parsing: PyYAML names such a character without a line.
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_SURROGATES = re.compile(r"\\\\|\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})", re.IGNORECASE)
+_SURROGATES = re.compile(r"\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +73,8 @@ def parse(path: Path, content: bytes) -> tuple[Source | None, list[Problem]]:
     """Parse *content* of the file *path*: one document of YAML, of which JSON is a part.
 
     Returns:
-        What it says, and its repeated keys, of which the first one holds; or None and the
-        one problem that stopped the parser.
+        What it says, and a problem for each repeated key; or None and the one problem that
+        stopped the parser.
     """
     try:
         tree = _Tree(yaml.parse(_decode(content, path), Loader=_LOADER))
@@ -105,7 +105,7 @@ def _decode(content: bytes, path: Path) -> str:
 
 def _joined(found: re.Match[str]) -> str:
     # JSON escapes what lies beyond U+FFFF in two halves, YAML only as a whole.
-    return bytes.fromhex(found[1] + found[2]).decode("utf-16-be") if found[1] else found[0]
+    return bytes.fromhex(found[1] + found[2]).decode("utf-16-be")
 
 
 def _explain(error: _StopError | yaml.MarkedYAMLError, path: Path) -> Problem:
@@ -185,15 +185,14 @@ class _Tree:
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             key = _key(event)
             here, line = (*loc, key), event.start_mark.line + 1
-            is_again = key in values
-            if is_again:
+            if key in values:
                 self._again.append((line, here))
             else:
                 self.lines[here] = line
             value = self._value(next(self._events), here)
             if key == "<<" and event.implicit[0]:
                 merged += _mappings(event, value)
-            elif not is_again:
+            else:
                 values[key] = value
         # What an entry says itself goes before what it merges.
         for mapping in merged:
