@@ -410,9 +410,13 @@ def test_a_file_is_read_once_however_many_patterns_match_it(tmp_path):
 
 def test_a_link_that_leads_nowhere_is_a_problem(tmp_path):
     path = write(tmp_path, "issuer_files: ['*.yml']")
-    (path.parent / "gone.yml").symlink_to("nowhere")
+    (tmp_path / "gone.yml").symlink_to("nowhere")
+    (tmp_path / "loop.yml").symlink_to("loop.yml")
 
-    assert problems(path) == ["gone.yml: cannot be read: No such file or directory"]
+    assert problems(path) == [
+        "gone.yml: cannot be read: No such file or directory",
+        "loop.yml: cannot be read: Too many levels of symbolic links",
+    ]
 
 
 # Digest.

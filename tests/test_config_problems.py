@@ -67,7 +67,7 @@ def test_a_value_of_any_length_is_told_in_a_line(tmp_path):
 
 def test_a_password_is_not_repeated_wherever_it_stands(tmp_path):
     """What is said ends up in logs, and in the answer of a reload."""
-    secret = f"s3cr3t/with@signs{'p' * 100}"
+    secret = f"s3cr3t/{'p' * 100}with@signs"
     path = write(
         tmp_path,
         f"""

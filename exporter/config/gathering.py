@@ -203,10 +203,10 @@ def _read(path: Path) -> bytes:
 
 
 def _distinct(paths: Iterable[Path]) -> dict[Path, Path]:
-    """*paths* by what they lead to: a file has one identity, whatever it is called by."""
+    """*paths* by what they lead to."""
     files: dict[Path, Path] = {}
     for path in paths:
-        files.setdefault(path.resolve(), path)
+        files.setdefault(_identity(path), path)
     return files
 
 
@@ -221,10 +221,15 @@ def _matching(folder: Path, patterns: Iterable[str], seen: set[Path]) -> list[Pa
         for name in sorted(glob(pattern, root_dir=folder, recursive=True)):  # noqa: PTH207
             file = folder / name
             # Not is_file: a link that leads nowhere is to be read, and complained of.
-            if file.resolve() not in seen and not file.is_dir():
-                seen.add(file.resolve())
+            if _identity(file) not in seen and not file.is_dir():
+                seen.add(_identity(file))
                 files.append(file)
     return files
+
+
+def _identity(path: Path) -> Path:
+    # Not Path.resolve: Python 3.11 and 3.12 raise RuntimeError for a link to itself.
+    return Path(os.path.realpath(path))
 
 
 def _patterns(value: object) -> tuple[str, ...]:

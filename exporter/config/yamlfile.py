@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MAX_DEPTH: Final = 20
 #: An alias counts for all that it stands for: nine short lines can name a billion values.
-#: Ten thousand issuers with every key written out take half of it.
+#: Ten thousand issuers with every key written out take a quarter of it.
 MAX_VALUES: Final = 1_000_000
 
 # PyYAML's events: its stubs make every mark optional, which no event of a parser has.
