@@ -19,11 +19,11 @@ demo: $(READY) ## Run the exporter on local issuers, good and bad, until Ctrl-C
 
 test: $(READY) ## Run the whole test suite (ARGS=... for pytest)
 	@$(TOOLS)
-	$(BIN)/pytest -n 2 $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 coverage: $(READY) ## The same, and how much of the package it runs through
 	@$(TOOLS)
-	$(BIN)/pytest -n 2 --cov --cov-report=term --cov-fail-under=95 $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term --cov-fail-under=95 $(ARGS)
 
 check: $(READY) ## Lint, formatting and types
 	$(BIN)/ruff check
