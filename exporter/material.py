@@ -43,7 +43,7 @@ class Material:
     Attributes:
         numbers: None when *fault* says why not.
         code: The finding that goes with *fault*, if any.
-        is_malformed: A member is there and cannot be read.
+        is_malformed: A member is there and is not base64url.
     """
 
     bits: int | None = None
@@ -61,7 +61,7 @@ def rsa_material(entry: Mapping[str, object]) -> Material:
     n, e = (int.from_bytes(value) for value in octets)
     # With an even modulus, or an exponent of 1, no RSA signature means anything.
     if n % 2 == 0 or e % 2 == 0 or e == 1:
-        return Material(fault="n and e are no RSA key", is_malformed=True)
+        return Material(fault="n and e are no RSA key")
     return Material(bits=n.bit_length(), numbers=rsa.RSAPublicNumbers(e, n))
 
 
@@ -80,12 +80,12 @@ def ec_material(entry: Mapping[str, object], *, is_proven: bool) -> Material:
     for member, value in zip("xy", octets, strict=True):
         if len(value) != size:
             fault = f"{member} has {len(value)} octets where {name} has {size}"
-            return Material(bits=curve.key_size, fault=fault, is_malformed=True)
+            return Material(bits=curve.key_size, fault=fault)
     x, y = (int.from_bytes(value) for value in octets)
     numbers = ec.EllipticCurvePublicNumbers(x, y, curve)
     if is_proven and not _is_on_curve(numbers):
         fault = f"x and y are no point on {name}"
-        return Material(bits=curve.key_size, fault=fault, is_malformed=True)
+        return Material(bits=curve.key_size, fault=fault)
     return Material(bits=curve.key_size, numbers=numbers)
 
 

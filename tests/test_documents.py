@@ -337,6 +337,14 @@ def test_the_hash_of_a_set_forgets_order_and_layout_and_nothing_else():
     assert len(one.sha256) == 64
 
 
+def test_the_hash_of_a_set_is_the_same_everywhere():
+    """Two vantages compare it, each with its own version and its own process's hash seed."""
+    seen = key_set(*({**RSA, "kid": str(i)} for i in range(9)))
+
+    assert isinstance(seen, KeySet)
+    assert seen.sha256 == "5176b7cbc7012ebf6e58527a9c3532657abb85c6670b93fd538f83e1a5445696"
+
+
 def test_five_hundred_keys_are_looked_at_and_no_more():
     seen = key_set(*({**RSA, "kid": str(i)} for i in range(600)))
 
