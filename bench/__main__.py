@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import signal
 import sys
 import time
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from bench.figures import Row
 
 _REPORT = ROOT / ".bench" / "report.md"
+_PAGE = ROOT / "docs" / "performance.md"
+_PLACE = re.compile(r"(?<=<!-- measured -->\n).*(?=<!-- /measured -->)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +53,7 @@ def main() -> None:
     size = _QUICK if arguments.quick else _FULL
     size = replace(size, rates=tuple(arguments.rates or size.rates))
     # A terminated benchmark leaves through its `finally` clauses, as with Ctrl-C.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: terminated"))
     begun, machine = time.monotonic(), figures.machine()
     rows: list[Row] = []
     try:
@@ -62,7 +65,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit("bench: interrupted")
     text = f"{machine}\n\n{figures.table(rows)}"
-    _write(text)
+    _write(text, into_page=arguments.write)
     print(f"{text}\n{time.monotonic() - begun:.0f} s in all; also in {_REPORT}")
 
 
@@ -78,12 +81,18 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="checks a second at which CPU is measured (repeatable)",
     )
+    parser.add_argument(
+        "--write", action="store_true", help="also put the table into docs/performance.md"
+    )
     return parser
 
 
-def _write(text: str) -> None:
+def _write(text: str, *, into_page: bool) -> None:
     _REPORT.parent.mkdir(exist_ok=True)
     _REPORT.write_text(text)
+    if into_page:
+        page = _PAGE.read_text()
+        _PAGE.write_text(_PLACE.sub(lambda _: f"\n{text}\n", page))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""From exec to the first `/metrics`."""
+"""From exec to the first answer, and what a process weighs that does nothing yet."""
 
 from __future__ import annotations
 
@@ -6,18 +6,29 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from bench.blackbox import blackbox
 from bench.daemon import exporter, write_config
+from bench.farm import Farm, prepare
 from bench.figures import Row, spread
 from bench.process import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from bench.process import Process
 
 TARGET_SECONDS = 1.0
 
 
 def measure(sizes: tuple[int, ...], *, rounds: int) -> list[Row]:
-    """One row for each number of issuers; none of them is due within the measurement."""
+    """One row for each number of issuers, of which hardly one is due meanwhile; the peer's."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        return [_row(Path(name), issuers, rounds) for issuers in sizes]
+        directory = Path(name)
+        rows = [_row(directory, issuers, rounds) for issuers in sizes]
+        return [*rows, _peer_row(directory, rounds)]
 
 
 def _row(directory: Path, issuers: int, rounds: int) -> Row:
@@ -29,16 +40,33 @@ def _row(directory: Path, issuers: int, rounds: int) -> Row:
         issuers=issuers,
         interval="1h",
     )
-    taken = [_start_seconds(config) for _ in range(rounds)]
+    taken, resident = _starts(lambda: exporter(config), rounds)
     return Row(
         what=f"exec to the first `/metrics`, {issuers:,} issuers",
-        measured=f"{spread(taken)} s",
+        measured=f"{spread(taken)} s, then {resident / 2**20:.0f} MiB resident",
         target=f"under {TARGET_SECONDS:.0f} s",
         is_met=statistics.median(taken) < TARGET_SECONDS,
     )
 
 
-def _start_seconds(config: Path) -> float:
-    before = time.perf_counter()
-    with exporter(config):
-        return time.perf_counter() - before
+def _peer_row(directory: Path, rounds: int) -> Row:
+    prepare(directory)
+    farm = Farm(free_port(), directory / "ca.pem", directory / "none.log")
+    taken, resident = _starts(lambda: blackbox(directory, farm), rounds)
+    return Row(
+        what="exec to listening, blackbox_exporter",
+        measured=f"{spread(taken)} s, then {resident / 2**20:.0f} MiB resident",
+    )
+
+
+def _starts(
+    start: Callable[[], AbstractContextManager[tuple[Process, int]]], rounds: int
+) -> tuple[list[float], int]:
+    """Seconds of every start, and the resident bytes after the last one."""
+    taken, resident = [], 0
+    for _ in range(rounds):
+        before = time.perf_counter()
+        with start() as (process, _):
+            taken.append(time.perf_counter() - before)
+            resident = process.resident_bytes()
+    return taken, resident
