@@ -27,6 +27,11 @@ _FAMILIES = {None: socket.AF_UNSPEC, Family.IPV4: socket.AF_INET, Family.IPV6: s
 # NOSEARCH: the search list of resolv.conf would find names that STS cannot.
 _FLAGS = pycares.ARES_FLAG_NOSEARCH | pycares.ARES_FLAG_EDNS
 _NONE = pycares.ARES_SOCKET_BAD
+# ARES_AI_ENVHOSTS, which pycares does not name: read the hosts file that CARES_HOSTS names,
+# here an empty one. `Channel(lookups="b")` would say the same, but pycares 5.2 frees that
+# string before c-ares copies it: one lookup in a thousand fails at once as "refused".
+_NO_HOSTS = 1 << 8
+os.environ["CARES_HOSTS"] = os.devnull
 
 
 def family_of(ip: str) -> Family:
@@ -116,10 +121,10 @@ class _Lookup:
         self._timer: asyncio.TimerHandle | None = None
         self._is_closed = False
         # Chosen name servers mean DNS alone; else /etc/hosts is read too, as usual.
+        self._hosts = _NO_HOSTS if nameservers else 0
         self._channel = pycares.Channel(
             flags=_FLAGS,
             servers=list(nameservers) or None,
-            lookups="b" if nameservers else None,
             sock_state_cb=self._watch,
         )
 
@@ -136,7 +141,12 @@ class _Lookup:
                 answer.set_exception(from_dns(name, host, str(pycares.errno.strerror(code))))
 
         self._channel.getaddrinfo(
-            host, None, family=family, type=socket.SOCK_STREAM, callback=answered
+            host,
+            None,
+            family=family,
+            type=socket.SOCK_STREAM,
+            flags=self._hosts,
+            callback=answered,
         )
         self._rearm()
         nodes = (await answer).nodes
