@@ -28,6 +28,8 @@ from exporter.text import clean, identifier
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from exporter.material import Numbers
+
 #: Of one type; with more, STS verifies no token signed with that type (IAM guide).
 MOST_KEYS = 100
 #: The types that the limit is known for.
@@ -143,16 +145,15 @@ def _marks(
     if is_over:
         yield f"more than {MOST_KEYS} {kty} keys", None
     elif material.numbers is not None and entry.get("x5c"):
-        yield from _x5c_marks(entry, material)
+        yield from _x5c_marks(entry["x5c"], material.numbers)
     if kty is KeyType.RSA and material.bits is not None and material.bits < LEAST_RSA_BITS:
         yield "", Code.WEAK_KEY
     if _is_private(entry, kty):
         yield "", Code.PRIVATE_KEY_EXPOSED
 
 
-def _x5c_marks(entry: Mapping[str, object], material: Material) -> Iterator[_Mark]:
-    assert material.numbers is not None  # noqa: S101 - the caller looked
-    fault = x5c_fault(entry["x5c"], material.numbers)
+def _x5c_marks(x5c: object, numbers: Numbers) -> Iterator[_Mark]:
+    fault = x5c_fault(x5c, numbers)
     if fault:
         is_proven, words = fault
         yield words if is_proven else "", Code.X5C_CONFLICT
