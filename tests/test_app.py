@@ -270,12 +270,43 @@ async def test_a_probe_in_flight_does_not_hold_the_end_up(site: Site, bench: Ben
             await until(lambda: site.value("oidc_exporter_probes_in_flight"))
             began = time.monotonic()
 
+    assert not [t for t in asyncio.all_tasks() if t.get_name() == f"probe {FIRST}"]
     # Against a timeout of 60 s; what shutdown promises is a second.
     assert time.monotonic() - began < 5
     assert [
         line["probes_in_flight"] for line in logs if line["event"] == "exporter.stopping"
     ] == [1]
     assert logs[-1]["event"] == "exporter.stopped"
+
+
+async def test_a_request_under_way_does_not_hold_the_end_up(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_over = threading.Event()
+    site.write(entry(FIRST))
+    try:
+        async with site.running() as daemon:
+            monkeypatch.setattr(app, "load", lambda _: is_over.wait(PATIENCE_SECONDS))
+            request = asyncio.create_task(site.ask("/-/reload", "POST"))
+            await until(lambda: is_locked(daemon))
+            began = time.monotonic()
+
+        assert time.monotonic() - began < 5
+    finally:
+        is_over.set()
+    with pytest.raises(aiohttp.ClientError):
+        await request
+
+
+async def is_locked(daemon: Daemon) -> bool:
+    return daemon._reloading.locked()
+
+
+async def test_reloading_over_http_is_off_unless_it_was_asked_for(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.write(entry(FIRST))
+    async with site.running():
+        assert (await site.ask("/-/reload", "POST"))[0] == 403
 
 
 async def test_it_becomes_ready_and_watches_its_own_loop(site: Site) -> None:
@@ -288,6 +319,7 @@ async def test_it_becomes_ready_and_watches_its_own_loop(site: Site) -> None:
     async with site.running():
         status, text = await site.ask("/-/ready")
         assert (status, late in text) == (503, True)
+        await until(lambda: has_frozen_more(0))
         frozen = gc.get_freeze_count()
         assert await until(lambda: is_ready(site))
 
@@ -321,8 +353,17 @@ def count_of(text: str, start: str) -> int:
     return len([line for line in text.splitlines() if line.startswith(start)])
 
 
-def test_serving_ends_on_sigterm_and_frees_its_port(tmp_path: Path) -> None:
-    """On the loop that is used in earnest."""
+def test_serving_ends_on_sigterm_and_frees_its_port(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the loop that is used in earnest; a SIGHUP that comes too early ends nothing."""
+    dispositions = []
+
+    def load_and_look(paths: Any) -> Any:
+        dispositions.append(signal.getsignal(signal.SIGHUP))
+        return load(paths)
+
+    monkeypatch.setattr(app, "load", load_and_look)
     site = Site(tmp_path)
     site.write(entry(FIRST))
     with listen(LOOPBACK) as sock:
@@ -346,7 +387,7 @@ def test_serving_ends_on_sigterm_and_frees_its_port(tmp_path: Path) -> None:
     thread.join()
     signal.signal(signal.SIGHUP, before)
 
-    assert outcome == ["answered"]
+    assert (outcome, dispositions) == (["answered"], [signal.SIG_IGN])
     started = next(line for line in logs if line["event"] == "exporter.started")
     assert (started["listen_addresses"], started["issuers"]) == (str(address), 1)
     listen(address).close()

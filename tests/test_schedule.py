@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from exporter.config import Limits
 from exporter.deadlines import offset_seconds
-from exporter.guard import Clock
+from exporter.guard import Caps, Clock
 from exporter.reasons import Reason, SkipCause, Stage
 from exporter.schedule import Scheduler
 from tests import builders
@@ -389,6 +389,39 @@ async def test_a_cancellation_that_leaks_out_of_a_probe_does_not_end_the_line() 
 
     assert stage.book.panics == len(stage.far.starts["acme"]) == 2
     await stage.scheduler.close()
+
+
+@in_virtual_time
+async def test_a_bug_is_an_attempt_like_any_other() -> None:
+    acme = builders.issuer(attempts=2)
+    stage = schedule(Far(answer=lambda *_: {"nonsense": 1}))
+    await stage.scheduler.update([acme], WIDE)
+    with capture_logs():
+        await asyncio.sleep(offset_seconds(acme) + 10)
+
+    assert [(r.attempt, final) for r, final in stage.book.reports] == [(1, False), (2, True)]
+    await stage.scheduler.close()
+
+
+def test_hosts_that_are_no_longer_configured_are_forgotten() -> None:
+    """Or a long life with changing lists would be a slow leak."""
+    caps = Caps(WIDE)
+    for issuer in hosts("a", "b"):
+        asyncio.run(pass_through(caps, issuer))
+
+    kept = caps.following(WIDE, hosts("b", "c"))
+
+    assert kept is caps
+    assert set(caps._hosts) == {"b"}
+
+
+def hosts(*names: str) -> list[Issuer]:
+    return [builders.issuer(name=name, url=f"https://{name}") for name in names]
+
+
+async def pass_through(caps: Caps, issuer: Issuer) -> None:
+    async with caps.slot(issuer):
+        pass
 
 
 @in_virtual_time
