@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from bench.blackbox import blackbox, drive
-from bench.daemon import exporter, samples, scrape, write_config
+from bench.daemon import check_punctual, exporter, samples, scrape, write_config
 from bench.farm import nginx, prepare
 from bench.figures import Row, spread
 from bench.process import BenchError
@@ -79,6 +79,7 @@ def _exporter_cpu(directory: Path, farm: Farm, rate: int) -> float:
 
 def _probes(port: int) -> float:
     text = scrape(port)
+    check_punctual(text)
     if failed := [labels for labels, value in samples(text, "oidc_probe_success") if not value]:
         raise BenchError(f"{len(failed)} probes failed, the first on {failed[0]}")
     return sum(value for _, value in samples(text, "oidc_probes_total"))

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$")
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
 
+# Beyond this the machine is measured, not the exporter.
+_LATE_SECONDS = 0.1
+
 
 def issuer_url(number: int) -> str:
     """The URL of issuer *number*, as long as its neighbours' whatever the number."""
@@ -83,6 +86,22 @@ def scrape(port: int, *, encoding: str = "identity") -> bytes:
     if response.status != http.client.OK:
         raise BenchError(f"/metrics answered {response.status}: {body[:500]!r}")
     return body
+
+
+def check_punctual(text: bytes) -> None:
+    """Raise `BenchError` when, by this scrape, the probes were late for their schedule.
+
+    On a machine that cannot keep up there is no steady rate, and nothing to measure.
+    """
+    late = dict.fromkeys(("sum", "count"), 0.0)
+    for part in late:
+        family = f"oidc_exporter_schedule_delay_seconds_{part}"
+        late[part] = sum(value for _, value in samples(text, family))
+    if not late["count"]:
+        raise BenchError("nothing was probed")
+    mean = late["sum"] / late["count"]
+    if mean > _LATE_SECONDS:
+        raise BenchError(f"probes began {mean:.2f} s late on average: a busy machine")
 
 
 def samples(text: bytes, family: str) -> Iterator[tuple[Mapping[str, str], float]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.accuracy import DELAY_SECONDS, errors
-from bench.daemon import exporter, scrape, write_config
+from bench.daemon import check_punctual, exporter, scrape, write_config
 from bench.farm import prepare, truthful
 from bench.figures import Row, percentile, spread
 from bench.process import BenchError, running
@@ -109,6 +109,7 @@ def _disturbance_rows(fleet: Fleet, rounds: int, seconds: float) -> list[Row]:
         quiet.append(_window(lambda: time.sleep(seconds)))
         scraped.append(_window(lambda: _scrape_every_second(fleet.port, seconds)))
     text = scrape(fleet.port)
+    check_punctual(text)
     calm = [_p99(text, fleet, *window) for window in quiet]
     busy = [_p99(text, fleet, *window) for window in scraped]
     ratio = statistics.median(busy) / statistics.median(calm)
