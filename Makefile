@@ -21,9 +21,8 @@ test: $(READY) ## Run the whole test suite (ARGS=... for pytest)
 	@$(TOOLS)
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
-coverage: $(READY) ## The same, and how much of the package it runs through
-	@$(TOOLS)
-	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term --cov-fail-under=95 $(ARGS)
+coverage: override ARGS += --cov --cov-report=term --cov-fail-under=95
+coverage: test ## The same, and how much of the package it runs through
 
 check: $(READY) ## Lint, formatting and types
 	$(BIN)/ruff check
