@@ -65,6 +65,8 @@ def _context(
 ) -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
+    # The same floor on every machine: Debian's own Python would go down to TLS 1.0.
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.maximum_version = maximum
     if ca_file is not None:
         context.load_verify_locations(cafile=ca_file)
