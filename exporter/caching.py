@@ -26,10 +26,12 @@ MOST_RETRY_AFTER_SECONDS = 3600.0
 MOST_CHARACTERS = 200
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
-# Possessive, so that a line of quotes and backslashes costs one pass and no more.
-_MEMBER = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*+")*+', re.DOTALL)
+# No two alternatives begin alike, so a line of quotes and backslashes costs one way there and
+# one back. Possessive quantifiers would save the way back, and Python before 3.11.5, Debian's
+# among them, gets those wrong around a group.
+_MEMBER = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")*', re.DOTALL)
 
 _NAMES = {
     directive.value.replace("_", "-"): directive
