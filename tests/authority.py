@@ -36,7 +36,7 @@ class Identity:
 
     @property
     def pem(self) -> bytes:
-        key = self.key.private_bytes(
+        key: bytes = self.key.private_bytes(
             Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()
         )
         chain = b"".join(c.public_bytes(Encoding.PEM) for c in (self.certificate, *self.above))

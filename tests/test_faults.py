@@ -358,7 +358,7 @@ async def test_a_body_compressed_unasked_is_no_fault(bench, headers, body):
 
 # --- documents and keys ------------------------------------------------------------------
 
-DOCUMENTS = {
+DOCUMENTS: dict[str, bytes | str] = {
     "html": "<!doctype html><title>Login</title>",
     "invalid_json": "{nope",
     "encoding": b'{"issuer": "\xff"}',
@@ -369,7 +369,7 @@ DOCUMENTS = {
     "jwks_uri_invalid": discovery(jwks_uri="/jwks"),
     "jwks_uri_insecure": discovery(jwks_uri="http://issuer.test/jwks"),
 }
-KEY_SETS = {
+KEY_SETS: dict[str, bytes | str] = {
     "html": "<html>",
     "invalid_json": '{"keys": NaN}',
     "encoding": "{}".encode("utf-16"),

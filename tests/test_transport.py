@@ -45,6 +45,7 @@ async def test_a_dead_address_among_several_is_a_finding(bench, farm):
     report = await Prober().probe(dead_first)
     fetch = report.fetches[0]
 
+    assert fetch.address is not None
     assert fetch.address.ip == "127.0.0.1"
     assert [(a.ip, a.failure) for a in fetch.dead_addresses] == [("127.0.0.2", "refused")]
     assert Code.IP_FAMILY_PARTIAL in codes(report)
