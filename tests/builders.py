@@ -79,7 +79,7 @@ def fetch(document: Document = Document.DISCOVERY, **changes: Any) -> Fetch:
             "tls": tls(),
             "status": 200,
             "headers": (("content-type", "application/json"),),
-                "size_bytes": 2,
+            "size_bytes": 2,
             "first_byte_seconds": 0.12,
             **changes,
         }
