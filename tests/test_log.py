@@ -99,8 +99,6 @@ def test_the_standard_librarys_records_come_out_the_same_way(stream: io.StringIO
     logging.getLogger("own").log(25, "between the levels")
     with warnings.catch_warnings():
         warnings.simplefilter("default")
-        # What `catch_warnings` puts back is what it found: the capture comes after it.
-        log.configure(stream=stream)
         warnings.warn("mind the gap", UserWarning, stacklevel=1)
 
     first, second, third = lines(stream)
