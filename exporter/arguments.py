@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from exporter import __version__
 from exporter.argument_types import (
@@ -18,6 +19,9 @@ from exporter.argument_types import (
 from exporter.log import FORMATS, LEVELS
 from exporter.reasons import Family
 from exporter.web.listen import DEFAULT_PORT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DEFAULT_CONFIG = Path("config.yaml")
 #: Fields of `Issuer` that `check` takes from its arguments.
@@ -71,7 +75,13 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
 
 def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.allow_abbrev = False
-    add = parser.add_argument
+    _add_config(parser.add_argument_group("configuration").add_argument)
+    _add_web(parser.add_argument_group("web").add_argument)
+    _add_log(parser.add_argument_group("log").add_argument)
+    parser.add_argument("--version", action="version", version=_VERSION)
+
+
+def _add_config(add: Callable[..., object]) -> None:
     add(
         "--config.file",
         dest="config_files",
@@ -94,6 +104,9 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         metavar="DURATION",
         help="look this often whether the files' content has changed (default: 0, never)",
     )
+
+
+def _add_web(add: Callable[..., object]) -> None:
     add(
         "--web.listen-address",
         dest="listen_addresses",
@@ -124,6 +137,9 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         help="where a reverse proxy serves the exporter, if it does so below a path",
     )
+
+
+def _add_log(add: Callable[..., object]) -> None:
     add(
         "--log.level",
         dest="level",
@@ -137,7 +153,6 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         choices=FORMATS,
         help="default: console on a terminal, json elsewhere",
     )
-    add("--version", action="version", version=_VERSION)
 
 
 def _add_check(parser: argparse.ArgumentParser) -> None:
@@ -164,6 +179,12 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
         default="text",
         help="for people or for programs (default: %(default)s)",
     )
+    add("--version", action="version", version=_VERSION)
+    _add_limits(parser.add_argument_group("limits").add_argument)
+    _add_network(parser.add_argument_group("network").add_argument)
+
+
+def _add_limits(add: Callable[..., object]) -> None:
     add(
         "--budget",
         dest="budget_seconds",
@@ -178,6 +199,9 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
         metavar="DURATION",
         help="when to stop waiting (default: 10s)",
     )
+
+
+def _add_network(add: Callable[..., object]) -> None:
     add(
         "--connect-to",
         dest="connect_to",
@@ -214,4 +238,3 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         help="HTTP proxy to go through",
     )
-    add("--version", action="version", version=_VERSION)
