@@ -83,10 +83,10 @@ async def _run(issuers: Sequence[Issuer], *, is_json: bool) -> bool:
         async with places:
             return await prober.probe(issuer)
 
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(probe(issuer)) for issuer in issuers]
-        for number, task in enumerate(tasks):
-            _show(await task, is_json=is_json, is_first=number == 0)
+    # No task group: it would wrap what printing raises. The runner cancels what is left.
+    tasks = [asyncio.create_task(probe(issuer)) for issuer in issuers]
+    for number, task in enumerate(tasks):
+        _show(await task, is_json=is_json, is_first=number == 0)
     return all(task.result().is_success for task in tasks)
 
 

@@ -100,7 +100,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _demo(arguments: Sequence[str]) -> int:
-    from exporter.demo import main as demo  # noqa: PLC0415
+    from exporter.demo.main import main as demo  # noqa: PLC0415
 
     return demo(arguments)
 

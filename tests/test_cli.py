@@ -283,7 +283,7 @@ def test_the_demo_reads_its_own_arguments(monkeypatch: pytest.MonkeyPatch) -> No
         given.append(arguments)
         return 7
 
-    monkeypatch.setattr("exporter.demo.main", demo)
+    monkeypatch.setattr("exporter.demo.main.main", demo)
 
     assert main(["demo", "--interval=5s"]) == 7
     assert given == [["--interval=5s"]]

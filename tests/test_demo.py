@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from http.client import HTTPResponse, HTTPSConnection
 from pathlib import Path
@@ -23,7 +24,7 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.demo import Running, issuers
+from exporter.demo import Running, issuers, main, process
 from exporter.demo.catalogue import ISSUERS, ROTATION_SECONDS, DemoIssuer, Keys, Trust
 from exporter.demo.nameserver import KNOWN_NAME, answer
 from exporter.demo.sites import Answer, fresh, site
@@ -231,7 +232,73 @@ def test_the_issuers_end_when_their_parent_is_killed():
     assert not os.path.exists(directory)  # noqa: PTH110
 
 
+def test_issuers_that_cannot_start_say_so(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+
+    with pytest.raises(RuntimeError, match="ended with code 1"), issuers():
+        pass
+
+
+def test_issuers_that_do_not_end_are_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """A demo that has been told to end must not wait for what hangs."""
+    place = {"directory": str(tmp_path), "port": 1, "nameserver_port": 1, "pid": 0}
+    stubborn = tmp_path / "stubborn"
+    stubborn.write_text(f"#!/bin/sh\necho '{json.dumps(place)}'\nexec sleep 60\n")
+    stubborn.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(stubborn))
+    monkeypatch.setattr(process, "_STOP_SECONDS", 0.1)
+    started = time.monotonic()
+    with issuers():
+        pass
+
+    assert time.monotonic() - started < 30
+
+
+def test_a_signal_before_the_issuers_stand_ends_the_demo(monkeypatch: pytest.MonkeyPatch):
+    @contextmanager
+    def interrupted() -> Iterator[Running]:
+        signal.raise_signal(signal.SIGTERM)
+        yield Running(directory=Path(), port=0, nameserver_port=0, pid=0)
+
+    monkeypatch.setattr(main, "issuers", interrupted)
+    before = signal.getsignal(signal.SIGTERM)
+
+    assert main.run() == 0
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_the_name_server_outlives_garbage(running: Running):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(5)
+        client.connect(("127.0.0.1", running.nameserver_port))
+        client.send(b"garbage")
+        client.send(ask(KNOWN_NAME, 1))
+
+        assert client.recv(512) == answer(ask(KNOWN_NAME, 1))
+
+
 COMMAND = Path(sys.executable).parent / "oidc-issuer-exporter"
+
+
+def test_check_ends_quietly_when_nobody_reads_on(running: Running, tmp_path: Path):
+    """As in `oidc-issuer-exporter check ... | head -1`."""
+    config = tmp_path / "config.yaml"
+    config.write_text(running.config(), encoding="utf-8")
+    reading, writing = os.pipe()
+    os.close(reading)
+    checked = subprocess.run(
+        [COMMAND, "check", f"--config.file={config}", "google", "no-keys"],
+        check=False,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=20,
+    )
+    os.close(writing)
+
+    assert (checked.returncode, checked.stderr) == (1, "")
+
+
 # Long enough for a busy machine; a healthy one needs the interval and the slowest issuer.
 FIRST_ROUND_SECONDS = 30
 

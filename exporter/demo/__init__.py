@@ -1,6 +1,6 @@
 """Local issuers, good and bad, and the exporter on them: something to look at offline."""
 
-from exporter.demo.main import main, run
+from exporter.demo.main import run
 from exporter.demo.process import Running, issuers
 
-__all__ = ["Running", "issuers", "main", "run"]
+__all__ = ["Running", "issuers", "run"]
