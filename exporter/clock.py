@@ -77,8 +77,12 @@ def connected_ago(sock: socket.socket) -> float | None:
 class Stopwatch:
     """Seconds since a probe began, the loop's own delay taken off, and the one deadline.
 
+    A late look at an answer delays what we do next, and everything that follows from it.
+    What the peer sends of its own accord (session tickets, the rest of a body) is no later
+    for it: between two actions of ours, each arrival's lag stands for itself.
+
     Attributes:
-        correction_seconds: What has been taken off so far.
+        correction_seconds: What is taken off at present.
         is_corrected: False once a wait ended without the kernel's word for it.
     """
 
@@ -86,6 +90,7 @@ class Stopwatch:
         self._loop = asyncio.get_running_loop()
         self._start = time.perf_counter()
         self._deadline = self._loop.time() + timeout_seconds
+        self._settled = 0.0
         self.correction_seconds = 0.0
         self.is_corrected = True
 
@@ -93,16 +98,20 @@ class Stopwatch:
         """Seconds since the probe began."""
         return time.perf_counter() - self._start - self.correction_seconds
 
+    def act(self) -> None:
+        """We do something that the peer waits for: it is as late as we are by now."""
+        self._settled = self.correction_seconds
+
     def correct(self, since: float, lag: float | None) -> None:
         """What a wait that began at *since* (`now()`) waited for came *lag* seconds ago.
 
-        No more than the wait itself is taken off: what had come before it began was
+        The clock never goes back behind *since*: what had come before the wait began was
         late by our own work, which is no wait.
         """
         if lag is None:
             self.is_corrected = False
-        elif lag > 0:
-            self.correction_seconds += min(lag, max(self.now() - since, 0.0))
+        longest = time.perf_counter() - self._start - since
+        self.correction_seconds = min(self._settled + max(lag or 0.0, 0.0), longest)
 
     async def receive(self, sock: socket.socket, size: int = 65_536) -> bytes:
         """Read from *sock* once something has come; empty at the end of the stream.
@@ -114,8 +123,8 @@ class Stopwatch:
         since = self.now()
         await self.ready(sock)
         data, lag = read_stamped(sock, size)
-        if data:
-            self.correct(since, lag)
+        # The end of a stream has no stamp; the loop's word must do.
+        self.correct(since, lag if data else 0.0)
         return data
 
     async def ready(self, sock: socket.socket, *, writing: bool = False) -> None:

@@ -79,8 +79,10 @@ class Exchange:
         self._stage, self._has_answered = Stage.HTTP, False
         try:
             request = h11.Request(method="GET", target=target, headers=list(headers))
-            await self._send(self._http.send(request), stopwatch)
+            # Before the request is out: once it is, the peer may run in our place, and the
+            # answer be under way before we look at the clock.
             begun(Phase.PROCESSING)
+            await self._send(self._http.send(request), stopwatch)
             await self._send(self._http.send(h11.EndOfMessage()), stopwatch)
             if await self._read_head(stopwatch, begun) != HTTP_OK:
                 return None

@@ -94,6 +94,7 @@ async def resolve(
     Raises:
         Stopped: at stage `dns`.
     """
+    stopwatch.act()
     since = stopwatch.now()
     lookup = _Lookup(nameservers)
     try:

@@ -197,6 +197,7 @@ class Connection:
 
     async def _send_raw(self, data: bytes, stopwatch: Stopwatch) -> None:
         rest = memoryview(data)
+        stopwatch.act()
         while rest:
             try:
                 rest = rest[self._sock.send(rest) :]
@@ -233,6 +234,7 @@ async def dial(ips: Sequence[str], port: int, stopwatch: Stopwatch) -> Connectio
 async def _race(
     ips: Sequence[str], port: int, stopwatch: Stopwatch, attempts: list[_Attempt]
 ) -> Connection:
+    stopwatch.act()
     since = stopwatch.now()
     waiting = list(ips)
     running: dict[asyncio.Task[float | None], _Attempt] = {}

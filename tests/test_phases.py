@@ -185,8 +185,8 @@ HELD = 0.6
 ANSWER = 0.2
 
 
-def hold_the_loop(after: float) -> None:
-    asyncio.get_running_loop().call_later(after, time.sleep, HELD)
+def hold_the_loop(after: float, seconds: float = HELD) -> None:
+    asyncio.get_running_loop().call_later(after, time.sleep, seconds)
 
 
 def test_a_held_loop_does_not_falsify_the_first_byte(bench, run):
@@ -207,6 +207,23 @@ def test_a_held_loop_does_not_falsify_the_first_byte(bench, run):
     assert ANSWER * 0.95 <= first.phases.processing < ANSWER + HELD / 3
     assert first.correction_seconds > HELD / 3
     assert first.is_corrected
+
+
+def test_a_late_look_at_one_arrival_takes_nothing_off_the_next(bench, run):
+    """The rest of a body (or an answer behind session tickets) does not wait for our look."""
+    whole = http(discovery())
+    port = bench.serve(answering(ANSWER, whole[:-10], 2 * ANSWER, whole[-10:]))
+
+    async def main():
+        prober = Prober()
+        await prober.probe(bench.issuer(port))
+        hold_the_loop(ANSWER / 2, ANSWER * 2)
+        return await prober.probe(bench.issuer(port))
+
+    first = run(main()).fetches[0]
+
+    assert ANSWER * 0.95 <= first.phases.processing < ANSWER * 1.5
+    assert 2 * ANSWER * 0.95 <= first.phases.transfer < 2 * ANSWER * 1.5
 
 
 def test_a_held_loop_does_not_falsify_a_lookup(bench, farm, run):
@@ -295,6 +312,31 @@ async def test_no_more_is_taken_off_than_was_waited():
 
     assert 0.015 < watch.correction_seconds < 5
     assert abs(watch.now() - since) < 0.01
+
+
+async def test_what_comes_unasked_is_late_for_itself_alone():
+    """A body's second half is under way while we are late for its first."""
+    watch = Stopwatch(5)
+    since = watch.now()
+    await asyncio.sleep(0.04)
+    watch.correct(since, 0.03)
+    await asyncio.sleep(0.04)
+    watch.correct(watch.now() - 0.02, 0.0)
+
+    assert watch.correction_seconds == 0.0
+
+
+async def test_what_we_do_late_makes_all_that_follows_late():
+    watch = Stopwatch(5)
+    since = watch.now()
+    await asyncio.sleep(0.04)
+    watch.correct(since, 0.03)
+    watch.act()
+    since = watch.now()
+    await asyncio.sleep(0.04)
+    watch.correct(since, 0.01)
+
+    assert watch.correction_seconds == pytest.approx(0.04)
 
 
 async def test_a_wait_without_the_kernels_word_is_flagged():
