@@ -209,6 +209,7 @@ class Daemon:
         """Spare the garbage collector what stays for good: a full pass would hold the loop."""
         gc.collect()
         gc.freeze()
+        gc.enable()
         while self._scheduler.waiting():  # noqa: ASYNC110 - a second late is soon enough
             await asyncio.sleep(1)
         gc.freeze()

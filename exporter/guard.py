@@ -155,6 +155,8 @@ class Caps:
         """The caps of a new configuration: these, unless the limits have changed."""
         if limits != self._limits:
             return Caps(limits)
+        if not self._hosts:
+            return self  # nothing to forget, and at the start there are many to look at
         for host in self._hosts.keys() - {_host(issuer) for issuer in issuers}:
             del self._hosts[host]
         return self
