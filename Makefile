@@ -7,6 +7,13 @@ READY := $(VENV)/.ready
 # What the tests run beside the exporter.
 TOOLS := sh scripts/packages.sh git:git prometheus:prometheus prometheus:promtool
 
+# Modules without I/O and without a clock: nothing excuses a branch that no test takes.
+PURE := exporter/advice/*,exporter/caching.py,exporter/chain.py,exporter/deadlines.py,$\
+    exporter/documents.py,exporter/durations.py,exporter/families.py,exporter/family.py,$\
+    exporter/faults.py,exporter/findings.py,exporter/judge.py,exporter/keys.py,$\
+    exporter/material.py,exporter/metric.py,exporter/model.py,exporter/reasons.py,$\
+    exporter/samples.py,exporter/state.py,exporter/strict_json.py,exporter/text.py,exporter/urls.py
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test coverage check docs bench lock clean
@@ -22,7 +29,8 @@ test: $(READY) ## Run the whole test suite (ARGS=... for pytest)
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 coverage: override ARGS += --cov --cov-report=term --cov-fail-under=95
-coverage: test ## The same, and how much of the package it runs through
+coverage: test ## The same, held to 95 % of the package's branches and all of its pure modules
+	$(BIN)/coverage report --fail-under=100 --include='$(PURE)'
 
 check: $(READY) ## Lint, formatting and types
 	$(BIN)/ruff check

@@ -8,6 +8,7 @@ moment and ours is taken off again.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import select
 import socket
 import struct
@@ -44,6 +45,7 @@ def _keep_stamping() -> socket.socket:
     a moment late: without this, the first packets of a quiet exporter would lack a stamp.
     """
     keeper = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    atexit.register(keeper.close)
     keeper.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS or 0, 1)
     return keeper
 
