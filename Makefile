@@ -5,7 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # What the tests run beside the exporter.
-TOOLS := sh scripts/packages.sh git:git prometheus:prometheus prometheus:promtool
+TOOLS := sh scripts/packages.sh git:git prometheus:prometheus prometheus:promtool $\
+    prometheus-alertmanager:prometheus-alertmanager prometheus-alertmanager:amtool
 
 # Modules without I/O and without a clock: nothing excuses a branch that no test takes.
 PURE := exporter/advice/*,exporter/caching.py,exporter/chain.py,exporter/deadlines.py,$\

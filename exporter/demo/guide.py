@@ -30,29 +30,39 @@ In another terminal:
 What to expect, {interval} after the start and some seconds for the slow ones:
 
 {table}
-
+{alerts}
 Ctrl-C ends the demo and removes everything that it made.
 
 """
 
 
 def guide(
-    running: Running, config: Path, *, command: str, listen_address: str, interval: str
+    running: Running,
+    config: Path,
+    *,
+    command: str,
+    listen_address: str,
+    interval: str,
+    alerts: str = "",
 ) -> str:
-    """The text for a person who has just started the demo by *command*."""
+    """The text for a person who has just started the demo by *command*.
+
+    *alerts* says where to see them fire, or what it would take.
+    """
     return _GUIDE.format(
         count=len(ISSUERS),
-        base=_base(listen_address),
+        base=base(listen_address),
         command=command,
         config=config,
         ca=running.ca_file,
         port=running.port,
         interval=interval,
         table="\n".join(_rows()),
+        alerts=f"\n{alerts}\n" if alerts else "",
     )
 
 
-def _base(listen_address: str) -> str:
+def base(listen_address: str) -> str:
     """The URL to give a browser on this machine, also when every address is listened on."""
     host, _, port = listen_address.rpartition(":")
     is_any = host in {"", "0.0.0.0", "[::]"}  # noqa: S104 - it is read, not bound

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporter.demo.guide import guide
+from exporter.demo.alerting import alerting
+from exporter.demo.guide import base, guide
 from exporter.demo.process import issuers
 
 if TYPE_CHECKING:
@@ -38,19 +40,36 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="DURATION",
         help="how often each issuer is probed (default: %(default)s)",
     )
+    parser.add_argument(
+        "--no-alerting",
+        dest="is_alerting",
+        action="store_false",
+        help="leave Prometheus and Alertmanager out, also where they are installed",
+    )
     arguments = parser.parse_args(argv)
-    return run(listen_address=arguments.listen_address, interval=arguments.interval)
+    return run(
+        listen_address=arguments.listen_address,
+        interval=arguments.interval,
+        is_alerting=arguments.is_alerting,
+    )
 
 
-def run(*, listen_address: str = "127.0.0.1:10184", interval: str = "10s") -> int:
+def run(
+    *,
+    listen_address: str = "127.0.0.1:10184",
+    interval: str = "10s",
+    is_alerting: bool = False,
+) -> int:
     """Start the issuers, run the exporter on them until it is told to end, and clean up.
 
+    With *is_alerting* Prometheus and Alertmanager run as well, where they are installed.
     Ctrl-C and SIGTERM end it, with exit code 0; any other code is the exporter's own.
     """
     # Until the exporter takes the signals over, and again when it has given them back.
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with issuers() as running:
+        chain = alerting(base(listen_address)) if is_alerting else nullcontext("")
+        with issuers() as running, chain as alerts:
             config = running.directory / "config.yaml"
             config.write_text(running.config(interval), encoding="utf-8")
             text = guide(
@@ -59,6 +78,7 @@ def run(*, listen_address: str = "127.0.0.1:10184", interval: str = "10s") -> in
                 command=_command(),
                 listen_address=listen_address,
                 interval=interval,
+                alerts=alerts,
             )
             sys.stdout.write(text)
             sys.stdout.flush()

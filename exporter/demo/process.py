@@ -1,4 +1,4 @@
-"""The issuers' process as its parent holds it, and the configuration that points there."""
+"""The demo's processes as their parent holds them, and the configuration that points there."""
 
 from __future__ import annotations
 
@@ -74,32 +74,35 @@ class Running:
 
 @contextmanager
 def issuers() -> Iterator[Running]:
-    """Run the demo's issuers in a process of their own.
+    """Run the demo's issuers in a process of their own, until the block ends."""
+    with child("exporter.demo.server") as place:
+        if not place:
+            raise RuntimeError("the demo's issuers did not start")
+        yield Running(**{**place, "directory": Path(place["directory"])})
+
+
+@contextmanager
+def child(module: str, *arguments: str) -> Iterator[dict[str, Any]]:
+    """Run *module* in a process of its own, and yield the line of JSON that it begins with.
 
     The process ends with the block, and by itself when its parent dies in any other way:
-    it reads the other end of a pipe that nobody else holds.
+    it reads the other end of a pipe that nobody else holds. A module that ends without a
+    line yields an empty mapping, and says why on standard error.
     """
     # -P: a folder called `exporter` where the user happens to stand is not ours.
     # A session of its own: Ctrl-C at the terminal is for the parent alone.
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "exporter.demo.server"],
+    process = subprocess.Popen(  # noqa: S603 - the words are our own
+        [sys.executable, "-P", "-m", module, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
     try:
-        yield _place(process)
+        line = process.stdout.readline() if process.stdout else ""
+        yield json.loads(line or "{}")
     finally:
         _stop(process)
-
-
-def _place(process: subprocess.Popen[str]) -> Running:
-    line = process.stdout.readline() if process.stdout else ""
-    if not line:
-        raise RuntimeError(f"the demo's issuers ended with code {process.wait()}")
-    place = json.loads(line)
-    return Running(**{**place, "directory": Path(place["directory"])})
 
 
 def _stop(process: subprocess.Popen[str]) -> None:

@@ -9,9 +9,7 @@ is left behind.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -22,6 +20,7 @@ from aiohttp import web
 from exporter.demo import nameserver
 from exporter.demo.catalogue import ISSUERS, Trust
 from exporter.demo.certificates import CA_FILE, Authority
+from exporter.demo.lifeline import announce, end_of_input
 from exporter.demo.sites import Answer, Site, site
 
 if TYPE_CHECKING:
@@ -52,19 +51,10 @@ async def _serve(directory: Path) -> None:
         "nameserver_port": names.get_extra_info("sockname")[1],
         "pid": os.getpid(),
     }
-    sys.stdout.write(json.dumps(place) + "\n")
-    sys.stdout.flush()
-    await _end_of_input()
+    announce(place)
+    await end_of_input()
     names.close()
     await runner.cleanup()
-
-
-async def _end_of_input() -> None:
-    reader = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
-    )
-    await reader.read()
 
 
 def _application(sites: Iterable[Site]) -> web.Application:
