@@ -88,15 +88,17 @@ def scrape(port: int, *, encoding: str = "identity") -> bytes:
     return body
 
 
-def check_punctual(text: bytes) -> None:
+def check_punctual(text: bytes, since: bytes = b"") -> None:
     """Raise `BenchError` when, by this scrape, the probes were late for their schedule.
 
-    On a machine that cannot keep up there is no steady rate, and nothing to measure.
+    Those that an earlier scrape, *since*, had counted are left out. On a machine that cannot
+    keep up there is no steady rate, and nothing to measure.
     """
     late = dict.fromkeys(("sum", "count"), 0.0)
     for part in late:
         family = f"oidc_exporter_schedule_delay_seconds_{part}"
         late[part] = sum(value for _, value in samples(text, family))
+        late[part] -= sum(value for _, value in samples(since, family))
     if not late["count"]:
         raise BenchError("nothing was probed")
     mean = late["sum"] / late["count"]
