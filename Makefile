@@ -41,7 +41,7 @@ check: $(READY) ## Lint, formatting and types
 docs: $(READY) ## Write the generated parts of docs/ anew (the tests hold them to the code)
 	$(BIN)/python -m exporter.config docs
 	$(BIN)/python -m exporter.catalogue docs/metrics.md
-	$(BIN)/python -m exporter.advice docs/how-sts-sees-an-issuer.md
+	$(BIN)/python -m exporter.advice docs/how-sts-sees-an-issuer.md docs/runbooks/*.md
 	$(BIN)/python -m exporter.demo.verdicts docs/real-issuers.md
 
 bench: $(READY) ## Measure speed and accuracy beside blackbox_exporter (ARGS=--quick)
