@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 RULES = ("oidc-thresholds.yaml", "oidc-recording.yaml", "oidc-alerts.yaml")
-RUNBOOKS = "https://github.com/oidc-issuer-exporter/oidc-issuer-exporter/blob/main/docs/runbooks"
+RUNBOOKS = (
+    "https://github.com/oidc-issuer-exporter/oidc-issuer-exporter/blob/main/docs/runbooks"
+)
 GRAFANA = "https://grafana.example.com"
 #: Whose `up` tells of the exporters; the Helm chart puts the release's name before it.
 JOB = "(.+-)?oidc-issuer-exporter"
@@ -62,10 +64,12 @@ _DOCUMENTATION = """\
 
 <!-- Generated from deploy/prometheus/rules: python deploy/prometheus/build.py -->
 
-What the shipped rules tell, the worst first. `critical` wakes somebody, `warning` makes a ticket,
-`info` is a note; the watchdog fires always, so that its silence can be heard. An alert fires when its
-condition has held for the time in the column `for`. The letters name the cause of AWS's article, as in
-[how STS sees an issuer](how-sts-sees-an-issuer.md); each alert has a runbook behind its name.
+What the shipped rules tell, the worst first. `critical` wakes somebody, `warning` makes a
+ticket, `info` is a note; the watchdog fires always, so that its silence can be heard. An alert
+fires when its condition has held for the time in the column `for`. The letters name the cause
+of AWS's article, as in [how STS sees an issuer](how-sts-sees-an-issuer.md); behind each name
+is its runbook. How messages are routed, and which alert silences which, says
+[alerting](alerting.md).
 
 """
 
@@ -116,7 +120,8 @@ def _dashboard(rule: Rule) -> str:
         return "oidc-issuer?var-issuer={{ $labels.issuer | urlquery }}"
     if "$labels.instance" in description:
         return "oidc-exporter?var-instance={{ $labels.instance | urlquery }}"
-    return "oidc-overview" if rule["labels"]["kind"] == "watchdog" else "oidc-exporter"
+    of_all = rule["labels"]["kind"] == "watchdog" or rule["labels"]["scope"] == "vantage"
+    return "oidc-overview" if of_all else "oidc-exporter"
 
 
 def placed(text: str, place: Place) -> str:
@@ -221,8 +226,8 @@ def variant(folder: Path, place: Place) -> Iterator[tuple[Path, str]]:
     yield folder / "prometheusrule.yaml", prometheusrule(texts)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Write, or check; the exit code."""
+def main(arguments: Sequence[str] | None = None) -> int | str:
+    """Write, or check; what to exit with."""
     options = _parser().parse_args(arguments)
     place = Place(
         runbook_url=options.runbook_url,
@@ -232,14 +237,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         hasten=options.hasten,
     )
     if options.output is None and place != Place():
-        print("Name a folder for your own rules: --output DIR", file=sys.stderr)
-        return 2
+        _parser().error("name a folder for your own rules: --output DIR")
     files = dict(shipped() if options.output is None else variant(options.output, place))
     if options.check:
         stale = [path for path, text in files.items() if _read(path) != text]
-        for path in stale:
-            print(f"{path} is stale: python deploy/prometheus/build.py", file=sys.stderr)
-        return 1 if stale else 0
+        return f"stale: {', '.join(map(str, stale))}; run build.py" if stale else 0
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
