@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # What the tests run beside the exporter.
 TOOLS := sh scripts/packages.sh git:git prometheus:prometheus prometheus:promtool $\
-    prometheus-alertmanager:prometheus-alertmanager prometheus-alertmanager:amtool
+    prometheus-alertmanager:prometheus-alertmanager prometheus-alertmanager:amtool $\
+    bash:bash curl:curl jq:jq openssl:openssl
 
 # Modules without I/O and without a clock: nothing excuses a branch that no test takes.
 PURE := exporter/advice/*,exporter/caching.py,exporter/chain.py,exporter/deadlines.py,$\
