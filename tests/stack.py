@@ -32,7 +32,7 @@ WAITS = {
     *("scrape_interval", "scrape_timeout", "evaluation_interval"),
     *("group_wait", "group_interval", "repeat_interval"),
 }
-_WINDOW = re.compile(r"(?<=[\[:])[0-9a-z]+(?=[\]:])|(?<=\boffset )[0-9a-z]+\b")
+_WINDOW = re.compile(r"(?<=\[)\d\w*|(?<=:)\d\w*(?=\])|(?<=\boffset )\d\w*")
 
 
 def tool(name: str, package: str) -> str:
@@ -75,15 +75,27 @@ class Message:
     content: Any
 
     @property
-    def is_resolved(self) -> bool:
-        return "resolved" in {
-            self.content.get("status"),
-            f"{self.content.get('event_action')}d",
-        } or self._title.startswith("[RESOLVED]")
+    def title(self) -> str:
+        match self.path:
+            case "/pagerduty":
+                return str(self.content["payload"]["summary"])
+            case "/slack":
+                return str(self.content["attachments"][0]["title"])
+        return ""
 
     @property
-    def _title(self) -> str:
-        return str(self.content.get("attachments", [{"title": ""}])[0]["title"])
+    def issuer(self) -> str:
+        """The issuer that the whole message is about; empty for exporters."""
+        if self.path.startswith("/webhook"):
+            return str(self.content["groupLabels"].get("issuer", ""))
+        about = self.title.partition("] ")[2].partition(": ")[0]
+        return "" if "exporter" in about else about
+
+    @property
+    def is_resolved(self) -> bool:
+        if self.path == "/pagerduty":
+            return bool(self.content["event_action"] == "resolve")
+        return self.title.startswith("[RESOLVED]") or self.content.get("status") == "resolved"
 
     @property
     def text(self) -> str:
@@ -98,9 +110,9 @@ class Inbox:
     address: str
     messages: list[Message] = field(default_factory=list)
 
-    def at(self, path: str, about: str = "") -> list[Message]:
-        """Messages to *path* that mention *about*, in the order they came."""
-        return [m for m in list(self.messages) if m.path == path and about in m.text]
+    def at(self, path: str) -> list[Message]:
+        """Messages to *path*, in the order they came."""
+        return [message for message in list(self.messages) if message.path == path]
 
 
 @contextmanager

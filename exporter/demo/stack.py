@@ -67,6 +67,9 @@ def prometheus(folder: Path, config: Mapping[str, object], address: str) -> Prog
             f"--storage.tsdb.path={folder / 'prometheus'}",
             f"--web.listen-address={address}",
             f"--web.external-url=http://{address}",
+            # What is sent in the first seconds, before Alertmanager is discovered, is lost;
+            # by default it would be sent again after a minute.
+            "--rules.alert.resend-delay=2s",
             "--log.level=warn",
         ),
         address=address,
