@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from exporter.demo.stack import Program
+    from exporter.demo.programs import Program
 
 PATIENCE_SECONDS = 30.0
 

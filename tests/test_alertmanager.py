@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from exporter.demo.stack import alertmanager, free_address
+from exporter.demo.programs import alertmanager, free_address
 from exporter.demo.wiring import Addresses, alertmanager_config
 from exporter.durations import parse_duration
 from tests.stack import Inbox, Message, ask, faster, inbox, running, tool, until

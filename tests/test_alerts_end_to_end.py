@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from exporter.demo.stack import alertmanager, free_address, prometheus
+from exporter.demo.programs import alertmanager, free_address, prometheus
 from exporter.demo.wiring import DEPLOY, Addresses, alertmanager_config, prometheus_config
 from exporter.durations import parse_duration
 from tests.authority import server_context

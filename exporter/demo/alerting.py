@@ -5,16 +5,16 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from exporter.demo import stack
+from exporter.demo import programs
 from exporter.demo.process import child
 from exporter.demo.wiring import is_shipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_PROGRAMS = {
-    "prometheus": stack.PROMETHEUS,
-    "prometheus-alertmanager": stack.ALERTMANAGER,
+_PACKAGES = {
+    "prometheus": programs.PROMETHEUS,
+    "prometheus-alertmanager": programs.ALERTMANAGER,
 }
 
 _RUNNING = """\
@@ -49,7 +49,7 @@ def _wanting() -> str:
             "the folder deploy/ of the project's repository, with the rules and the routing, "
             "does not lie beside this package."
         )
-    packages = [name for name, names in _PROGRAMS.items() if not stack.program(names)]
+    packages = [name for name, names in _PACKAGES.items() if not programs.program(names)]
     if not packages:
         return ""
     return (
