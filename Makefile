@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+GO_TOOLS := .bench/go
+PROMETHEUS := deploy/prometheus
 # What the tests run beside the exporter.
 TOOLS := sh scripts/packages.sh git:git prometheus:prometheus prometheus:promtool $\
     prometheus-alertmanager:prometheus-alertmanager prometheus-alertmanager:amtool $\
@@ -18,10 +20,10 @@ PURE := exporter/advice/*,exporter/caching.py,exporter/chain.py,exporter/deadlin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test coverage check docs bench lock clean
+.PHONY: help demo test coverage check check-extended docs bench lock clean
 
 help: ## Say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY) ## Run the exporter on local issuers, good and bad, until Ctrl-C
 	@exec $(BIN)/oidc-issuer-exporter demo $(ARGS)
@@ -34,16 +36,33 @@ coverage: override ARGS += --cov --cov-report=term --cov-fail-under=95
 coverage: test ## The same, held to 95 % of the package's branches and all of its pure modules
 	$(BIN)/coverage report --fail-under=100 --include='$(PURE)'
 
-check: $(READY) ## Lint, formatting and types
+check: $(READY) ## Lint, formatting, types, rules and their tests
+	@$(TOOLS)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/python $(PROMETHEUS)/build.py --check
+	promtool check rules --lint=all --lint-fatal $(PROMETHEUS)/rules/*.yaml
+	promtool check config $(PROMETHEUS)/prometheus.yaml
+	promtool check config $(PROMETHEUS)/prometheus-vantages.yaml
+	promtool test rules $(PROMETHEUS)/tests/*.test.yaml
+	amtool check-config deploy/alertmanager/alertmanager.yaml
+
+check-extended: ## The rules once more, by a promtool 3 and by pint, both built here (needs Go)
+	@sh scripts/go-tools.sh $(GO_TOOLS)
+	$(GO_TOOLS)/promtool check rules --lint=all --lint-fatal $(PROMETHEUS)/rules/*.yaml
+	$(GO_TOOLS)/promtool check config $(PROMETHEUS)/prometheus.yaml
+	$(GO_TOOLS)/promtool check config $(PROMETHEUS)/prometheus-vantages.yaml
+	$(GO_TOOLS)/promtool test rules $(PROMETHEUS)/tests/*.test.yaml
+	$(GO_TOOLS)/pint --offline --config $(PROMETHEUS)/pint.hcl lint --min-severity=warning \
+	    --fail-on=warning $(PROMETHEUS)/rules
 
 docs: $(READY) ## Write the generated parts of docs/ anew (the tests hold them to the code)
 	$(BIN)/python -m exporter.config docs
 	$(BIN)/python -m exporter.catalogue docs/metrics.md
 	$(BIN)/python -m exporter.advice docs/how-sts-sees-an-issuer.md docs/runbooks/*.md
 	$(BIN)/python -m exporter.demo.verdicts docs/real-issuers.md
+	$(BIN)/python $(PROMETHEUS)/build.py
 
 bench: $(READY) ## Measure speed and accuracy beside blackbox_exporter (ARGS=--quick)
 	@sh scripts/packages.sh nginx-light:nginx prometheus-blackbox-exporter:prometheus-blackbox-exporter

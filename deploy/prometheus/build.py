@@ -68,8 +68,8 @@ What the shipped rules tell, the worst first. `critical` wakes somebody, `warnin
 ticket, `info` is a note; the watchdog fires always, so that its silence can be heard. An alert
 fires when its condition has held for the time in the column `for`. The letters name the cause
 of AWS's article, as in [how STS sees an issuer](how-sts-sees-an-issuer.md); behind each name
-is its runbook. How messages are routed, and which alert silences which, says
-[alerting](alerting.md).
+is its [runbook](runbooks/README.md). How messages are routed, and which alert silences which,
+stands in `deploy/alertmanager/alertmanager.yaml`.
 
 """
 
