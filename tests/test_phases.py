@@ -12,7 +12,7 @@ import pytest
 import uvloop
 
 from exporter.clock import Stopwatch, connected_ago, read_stamped, stamp
-from exporter.model import Fetch, Phases
+from exporter.model import Phases
 from exporter.probe import Prober
 from tests.authority import server_context
 from tests.probing import discovery, verdict
@@ -208,7 +208,7 @@ class Holder:
         return handle
 
 
-def probe_held(run, issuer, holder: Holder, seconds: float, is_true) -> Fetch:
+def probe_held(run, issuer, holder, seconds, is_true):
     """The first fetch of a probe whose loop is held for *seconds*.
 
     A starved machine makes the far end late as well, and so the truth longer: the probe is
