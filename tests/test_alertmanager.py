@@ -188,7 +188,7 @@ def inhibited(url: str, place: str, *texts: str) -> list[str]:
     """
 
     def named(text: str) -> str:
-        for word in ("issuer=", "instance=", "job="):
+        for word in ("issuer=", "instance=", "job=", "place="):
             text = text.replace(f" {word}", f" {word}{place}-")
         return text
 
@@ -261,6 +261,11 @@ SILENCED: list[tuple[str, Sequence[str], Sequence[str]]] = [
             TLS,
             f"{TLS} vantage=paris instance=a:1",
         ],
+        [],
+    ),
+    (
+        "those that have no instance",
+        ["OIDCExporterAllDown", "OIDCExporterConfigDiffers place=here"],
         [],
     ),
     (
