@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gzip
 import platform
+import subprocess
+import sys
 from functools import cache
 
 import pytest
@@ -248,6 +250,26 @@ async def test_a_packed_scrape_is_the_same_text(client):
     assert [line for line in ours[0] if line.startswith("oidc")] == [
         line for line in ours[1] if line.startswith("oidc")
     ]
+
+
+def test_a_machine_without_the_faster_packer_packs_all_the_same():
+    code = """
+import asyncio, sys
+sys.modules["isal"] = None
+from exporter.exposition import gzipped
+
+async def pieces():
+    yield b"oidc_probe_success 1"
+
+async def pack():
+    return [chunk async for chunk in gzipped(pieces())]
+
+sys.stdout.buffer.write(b"".join(asyncio.run(pack())))
+"""
+
+    packed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+    assert gzip.decompress(packed.stdout) == b"oidc_probe_success 1"
 
 
 async def test_packing_is_one_stream_however_small_the_pieces():
