@@ -27,7 +27,7 @@ from exporter.advice import (
     issuers,
     ours,
 )
-from exporter.advice.form import NO_KEY
+from exporter.advice.form import NO_KEY, Mark
 from exporter.advice.tables import refreshed
 from exporter.reasons import REASONS, Cause, Code, Document, Reason, Stage
 from tests.builders import failure, finding
@@ -105,6 +105,14 @@ def test_everything_can_be_printed_by_the_poorest_terminal(advice: Advice):
 def test_an_advice_is_short_enough_to_be_read_at_night(advice: Advice):
     assert len(advice.meaning) <= 320
     assert len(advice.todo) <= 360
+
+
+def test_what_aws_says_of_the_token_s_name_is_not_claimed_of_the_document_s():
+    """Documented is that `iss` equals the provider's URL; the rest is our conclusion."""
+    advice = FAILURES[Stage.DOCUMENT, Reason.ISSUER_MISMATCH]
+
+    assert advice.mark is Mark.INFERRED
+    assert "unknown" in advice.meaning
 
 
 def test_no_two_reasons_share_their_words():

@@ -72,13 +72,14 @@ ROWS = (
         title="The discovery document belongs to another issuer",
         meaning="Its `issuer` differs from the URL that is probed. One letter's case, a slash "
         "at the end or http for https is enough. Tokens usually carry the document's name, "
-        "and for that name IAM then has no provider.",
+        "and for that name IAM then has no provider. Whether AWS compares the document's own "
+        "name as well is unknown.",
         todo="Compare three texts letter by letter: the token's `iss`, the document's "
         "`issuer`, the provider's URL in IAM. Behind a reverse proxy the issuer's operator "
         "sets the public host name; if the document is right, correct provider and "
         "configuration.",
         cause=Cause.TRUST,
-        mark=Mark.DOCUMENTED,
+        mark=Mark.INFERRED,
         command="""curl -sS "$URL" | jq .issuer; aws iam list-open-id-connect-providers""",
         error=NO_PROVIDER,
     ),
