@@ -30,7 +30,8 @@ demo: $(READY) ## Run the exporter on local issuers, good and bad, until Ctrl-C
 
 test: $(READY) ## Run the whole test suite (ARGS=... for pytest)
 	@$(TOOLS)
-	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+	# One worker more than cores: the longest test mostly waits for Prometheus.
+	$(BIN)/pytest -n 3 --dist loadfile $(ARGS)
 
 coverage: override ARGS += --cov --cov-report=term --cov-fail-under=95
 coverage: test ## The same, held to 95 % of the package's branches and all of its pure modules
