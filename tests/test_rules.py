@@ -271,6 +271,20 @@ def test_an_alert_fires_in_one_case_and_stays_silent_in_another(alert):
         assert silent(alert)
 
 
+def test_cases_ask_for_alerts_that_exist():
+    """An alert of another name is silent in every case, whatever the rules say."""
+    asked = {test["alertname"] for _, case in CASES for test in case.get("alert_rule_test", ())}
+
+    assert asked <= {alert["alert"] for alert in ALERTS}
+
+
+def test_how_long_an_alert_goes_on_is_tested_for_every_one_that_does():
+    times = (PROMETHEUS / "tests" / "times.test.yaml").read_text()
+    going_on = {alert["alert"] for alert in ALERTS if "keep_firing_for" in alert}
+
+    assert {name for name in going_on if name not in times} == set()
+
+
 @pytest.mark.parametrize(("path", "case"), CASES, ids=lambda value: getattr(value, "name", ""))
 def test_a_case_is_named_by_a_sentence(path, case):
     assert re.fullmatch(r"[A-Z0-9].{20,}\.", case["name"]), path
