@@ -249,11 +249,28 @@ SILENCED: list[tuple[str, Sequence[str], Sequence[str]]] = [
         [],
     ),
     (
+        "the same but worse from elsewhere",
+        [
+            "OIDCMine severity=critical issuer=okta vantage=paris",
+            "OIDCMine severity=warning issuer=okta vantage=tokyo",
+        ],
+        [],
+    ),
+    (
+        "the same but worse of another exporter",
+        [
+            "OIDCMine severity=critical issuer=okta instance=a:1",
+            "OIDCMine severity=warning issuer=okta instance=b:1",
+        ],
+        [],
+    ),
+    (
         "stale because it is down",
         [DOWN, "OIDCProbeStale instance=a:1 job=oidc"],
         ["OIDCProbeStale"],
     ),
     ("another one is stale", [DOWN, "OIDCProbeStale instance=b:1 job=oidc"], []),
+    ("one of another job is stale", [DOWN, "OIDCProbeStale instance=a:1 job=cd"], []),
     (
         "exporters do not silence issuers",
         [
@@ -322,7 +339,7 @@ def test_a_page_overtakes_the_ticket_that_it_makes_needless():
     silencing = [parse_duration(r["for"]) for r in ALERTS if r["alert"] in loudest]
 
     assert len(silencing) == len(loudest)
-    assert waits["pager"] > evaluation
+    assert waits["ticket"] > waits["pager"] > evaluation
     assert waits["ticket"] + min(silenced) > max(silencing) + 2 * evaluation
 
 
