@@ -317,6 +317,34 @@ def test_amtool_understands_the_command(line: str, page: str):
     assert "connection refused" in done.stderr, done.stderr
 
 
+RECEIVERS = {"critical": "pager", "warning": "ticket", "info": "log", "none": "watchdog"}
+
+
+@pytest.mark.parametrize(
+    "line", [x for page in ALL_PAGES for x in commands(page) if "routes test" in x]
+)
+def test_a_page_that_asks_for_a_route_gets_that_of_its_alert(line: str):
+    (labels,) = re.findall(r"( \w+=.*)$", line)
+    given = dict(pair.split("=", 1) for pair in labels.split())
+    config = ROOT / "deploy/alertmanager/alertmanager.yaml"
+    done = subprocess.run(
+        [
+            tool("amtool"),
+            "config",
+            "routes",
+            "test",
+            f"--config.file={config}",
+            *labels.split(),
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    (severity,) = alerts()[given["alertname"]]
+
+    assert done.stdout.strip() == RECEIVERS[severity]
+
+
 def queries() -> Iterator[tuple[str, str]]:
     for page in PROSE:
         yield from ((name(page), block.strip()) for block in blocks(page, "promql"))
