@@ -18,6 +18,7 @@ from exporter import __version__, log
 from exporter.config import ConfigError, digest, load
 from exporter.probe import Prober
 from exporter.schedule import Scheduler
+from exporter.sharding import WHOLE
 from exporter.store import Store
 from exporter.web.listen import address_of, listen
 from exporter.web.routes import Site, application
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from exporter.config import Config
     from exporter.model import Issuer, Report
     from exporter.reasons import SkipCause
+    from exporter.sharding import Shard
     from exporter.web.listen import Address
 
 #: Often enough to see a loop that stalls for half a second, and for nothing in CPU.
@@ -51,6 +53,7 @@ class Options:
     Attributes:
         auto_reload_seconds: How often to look for changed files; None for never.
         prefix: Path below which a reverse proxy serves us, without a slash at its end.
+        shard: Which part of the configured issuers is ours.
     """
 
     config_files: tuple[Path, ...]
@@ -59,6 +62,7 @@ class Options:
     telemetry_path: str = "/metrics"
     enable_lifecycle: bool = False
     prefix: str = ""
+    shard: Shard = WHOLE
 
 
 class Book:
@@ -92,9 +96,10 @@ class Daemon:
 
     def __init__(self, options: Options, config: Config) -> None:
         self._options = options
-        self._config = config
+        self._config = options.shard.of(config)
         self._seen = config.sha256
         self._store = Store()
+        self._store.own.sharded(options.shard.ordinal, options.shard.total)
         self._prober = Prober()
         self._scheduler = Scheduler(
             lambda issuer, attempt: self._prober.probe(issuer, attempt=attempt),
@@ -139,6 +144,7 @@ class Daemon:
             try:
                 # Files may be many, and on a network: not on the loop.
                 config = await asyncio.to_thread(load, self._options.config_files)
+                config = self._options.shard.of(config)
                 before = set(self._config.issuers)
                 await self._follow(config)
             except Exception as error:

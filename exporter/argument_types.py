@@ -20,6 +20,7 @@ T = TypeVar("T")
 # What stands for itself in a URL's path; braces would be a pattern to the router.
 _PATH = re.compile(r"(?:/[A-Za-z0-9._~-]*)+")
 _LONGEST_LIMIT_SECONDS = 600
+_MOST_SHARDS = 1000
 
 
 def _argument(read: Callable[[str], T]) -> Callable[[str], T]:
@@ -66,6 +67,25 @@ def limit(text: str) -> float:
     if not 0 < seconds <= _LONGEST_LIMIT_SECONDS:
         raise ValueError(f"want a duration from 1ms to 10m, got {text}")
     return seconds
+
+
+@_argument
+def ordinal(text: str) -> int:
+    """The number of a shard, counted from 0."""
+    return _number(text, 0, _MOST_SHARDS - 1)
+
+
+@_argument
+def shards(text: str) -> int:
+    """How many shards there are."""
+    return _number(text, 1, _MOST_SHARDS)
+
+
+def _number(text: str, least: int, most: int) -> int:
+    # Not `int` alone: that takes `1_0`, ` 1` and other scripts' digits.
+    if not re.fullmatch(r"[0-9]{1,9}", text) or not least <= int(text) <= most:
+        raise ValueError(f"want a whole number from {least} to {most}, got {text!r}")
+    return int(text)
 
 
 @_argument

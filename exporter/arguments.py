@@ -13,7 +13,9 @@ from exporter.argument_types import (
     configured,
     interval,
     limit,
+    ordinal,
     prefix,
+    shards,
     telemetry_path,
 )
 from exporter.log import FORMATS, LEVELS
@@ -76,6 +78,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
 def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.allow_abbrev = False
     _add_config(parser.add_argument_group("configuration").add_argument)
+    _add_shards(parser.add_argument_group("shards").add_argument)
     _add_web(parser.add_argument_group("web").add_argument)
     _add_log(parser.add_argument_group("log").add_argument)
     parser.add_argument("--version", action="version", version=_VERSION)
@@ -103,6 +106,23 @@ def _add_config(add: Callable[..., object]) -> None:
         default=0.0,
         metavar="DURATION",
         help="look this often whether the files' content has changed (default: 0, never)",
+    )
+
+
+def _add_shards(add: Callable[..., object]) -> None:
+    add(
+        "--shard",
+        type=ordinal,
+        metavar="NUMBER",
+        help="which part of the issuers to probe, counted from 0 (default: the number at the "
+        "end of the pod's name, from $POD_NAME or the host's name)",
+    )
+    add(
+        "--total-shards",
+        type=shards,
+        default=1,
+        metavar="NUMBER",
+        help="how many exporters share the issuers (default: %(default)s)",
     )
 
 

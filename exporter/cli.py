@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import socket
 import sys
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,9 @@ from exporter.arguments import DEFAULT_CONFIG, SETTINGS, parse
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+    from pathlib import Path
+
+    from exporter.sharding import Shard
 
 OK = 0
 #: The daemon could not run, or STS could not use an issuer.
@@ -54,14 +58,14 @@ def _serve(options: argparse.Namespace) -> int:
     # for garbage again and again is a tenth of the start. The daemon switches it on again.
     gc.disable()
     from exporter import app, log  # noqa: PLC0415
-    from exporter.config import ConfigError, load  # noqa: PLC0415
+    from exporter.config import ConfigError  # noqa: PLC0415
+    from exporter.sharding import ShardError  # noqa: PLC0415
     from exporter.web.listen import Address, ListenError  # noqa: PLC0415
 
     files = tuple(options.config_files or [DEFAULT_CONFIG])
     try:
         if options.is_check:
-            print(f"valid: {len(load(files).issuers)} issuers")  # noqa: T201
-            return OK
+            return _validate(files, options)
         log.configure(level=options.level, line_format=options.line_format)
         app.serve(
             app.Options(
@@ -71,15 +75,39 @@ def _serve(options: argparse.Namespace) -> int:
                 telemetry_path=options.telemetry_path,
                 enable_lifecycle=options.enable_lifecycle,
                 prefix=options.prefix,
+                shard=_shard(options),
             )
         )
-    except ConfigError as error:
+    except (ConfigError, ShardError) as error:
         return _complain(error, WRONG_CALL)
     except ListenError as error:
         return _complain(error, FAILED)
     finally:
         gc.enable()
     return OK
+
+
+def _validate(files: tuple[Path, ...], options: argparse.Namespace) -> int:
+    """Say that the configuration is valid, and how many issuers each shard would have."""
+    from exporter.config import load  # noqa: PLC0415
+    from exporter.sharding import sizes  # noqa: PLC0415
+
+    # Elsewhere than in a pod nothing tells a number, and none is needed for this.
+    if options.shard is not None:
+        _shard(options)
+    issuers = load(files).issuers
+    print(f"valid: {len(issuers)} issuers")  # noqa: T201
+    if options.total_shards > 1:
+        for ordinal, size in enumerate(sizes(issuers, options.total_shards)):
+            print(f"shard {ordinal}: {size} issuers")  # noqa: T201
+    return OK
+
+
+def _shard(options: argparse.Namespace) -> Shard:
+    from exporter.sharding import own_shard  # noqa: PLC0415
+
+    pod = os.environ.get("POD_NAME") or socket.gethostname()
+    return own_shard(options.shard, options.total_shards, pod=pod)
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -52,6 +52,16 @@ _INFO = Metric(
     ),
     absent="no configuration has been loaded yet",
 )
+_SHARD = Metric(
+    name="oidc_exporter_shard_ordinal",
+    type=Type.GAUGE,
+    help="Which shard of the configured issuers is probed here, counted from 0.",
+)
+_SHARDS = Metric(
+    name="oidc_exporter_total_shards",
+    type=Type.GAUGE,
+    help="Shards that the configured issuers are divided into; 1 when they are not.",
+)
 _RELOAD = Metric(
     name="oidc_exporter_config_last_reload_successful",
     type=Type.GAUGE,
@@ -65,7 +75,7 @@ _RELOAD_TIME = Metric(
 _ISSUERS = Metric(
     name="oidc_exporter_issuers",
     type=Type.GAUGE,
-    help="Issuers configured.",
+    help="Issuers configured; of those, the ones of this shard.",
 )
 _IN_FLIGHT = Metric(
     name="oidc_exporter_probes_in_flight",
@@ -109,6 +119,8 @@ _RENDER = Metric(
 OWN: tuple[Metric, ...] = (
     _BUILD,
     _INFO,
+    _SHARD,
+    _SHARDS,
     _RELOAD,
     _RELOAD_TIME,
     _ISSUERS,
@@ -132,6 +144,8 @@ class Own:
     def __init__(self, *, version: str = __version__) -> None:
         self.registry = registry = _Registry()
         self._info = _gauge(_INFO, registry)
+        self._shard = _gauge(_SHARD, registry)
+        self._shards = _gauge(_SHARDS, registry)
         self._reload = _gauge(_RELOAD, registry)
         self._reload_time = _gauge(_RELOAD_TIME, registry)
         self._skipped = _counter(_SKIPPED, registry)
@@ -143,6 +157,7 @@ class Own:
         self.clock_correction = _histogram(_CORRECTION, registry, _LAG_EDGES)
         self.render = _histogram(_RENDER, registry, _LAG_EDGES)
         _gauge(_BUILD, registry).labels(version, platform.python_version()).set(1)
+        self.sharded(0, 1)
         for cause in SkipCause:
             self._skipped.labels(cause)
         ProcessCollector(registry=registry)
@@ -155,6 +170,11 @@ class Own:
         self._info.labels(vantage, config_sha256).set(1)
         self._reload.set(1)
         self._reload_time.set(at)
+
+    def sharded(self, ordinal: int, total: int) -> None:
+        """Which shard this exporter has, and out of how many."""
+        self._shard.set(ordinal)
+        self._shards.set(total)
 
     def load_failed(self) -> None:
         """A configuration was refused; the old one stays in force."""

@@ -22,6 +22,7 @@ from exporter.app import Daemon, Options
 from exporter.config import ConfigError, load
 from exporter.deadlines import offset_seconds
 from exporter.reasons import SkipCause
+from exporter.sharding import Shard, home
 from exporter.store import Store
 from exporter.web.listen import Address, ListenError, address_of, listen
 from tests import builders
@@ -440,3 +441,38 @@ def test_a_report_of_a_removed_issuer_is_written_nowhere() -> None:
 
     assert store.states() == ()
     assert [line["event"] for line in logs] == ["probe.finished"]
+
+
+async def test_shards_divide_one_list_and_keep_to_it_on_a_reload(tmp_path: Path) -> None:
+    """Each probes its own part, and all say that they run on the same files."""
+    folders = [tmp_path / str(n) for n in range(3)]
+    entries = [entry(f"n{n}", interval="1h") for n in range(12)]
+    seen: list[set[str]] = []
+    for ordinal, folder in enumerate(folders):
+        folder.mkdir()
+        site = Site(folder, enable_lifecycle=True, shard=Shard(ordinal, 3))
+        site.write(*entries[:6])
+        async with site.running():
+            site.write(*entries)
+            assert await site.ask("/-/reload", "POST") == (200, "reloaded\n")
+            _, text = await site.ask("/metrics")
+        seen.append(set(re.findall(r'^oidc_issuer_info{issuer="(\w+)"', text, re.MULTILINE)))
+        assert f"oidc_exporter_issuers {len(seen[-1])}.0\n" in text
+        assert f"oidc_exporter_shard_ordinal {ordinal}.0\n" in text
+        assert "oidc_exporter_total_shards 3.0\n" in text
+        assert load([site.config]).sha256 in text
+
+    assert sorted(name for part in seen for name in part) == sorted(e["name"] for e in entries)
+    assert all(seen)
+
+
+async def test_a_shard_without_issuers_is_healthy_and_ready(tmp_path: Path) -> None:
+    """Or a roll-out of more shards than issuers would never end."""
+    only = builders.issuer(name=FIRST)
+    site = Site(tmp_path, shard=Shard(1 - home(only, 2), 2))
+    site.write(entry(FIRST))
+
+    async with site.running():
+        assert await site.ask("/-/ready") == (200, "ready\n")
+        assert await site.ask("/-/healthy") == (200, "healthy\n")
+        assert await site.value("oidc_exporter_issuers") == 0

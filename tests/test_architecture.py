@@ -21,7 +21,7 @@ PARTS = {
     " advice",
     "the network": "clock faults resolve trust transport exchange fetch tls12 probe",
     "keeping": "metric state samples family families own_metrics store exposition catalogue",
-    "running": "deadlines guard schedule log web app",
+    "running": "deadlines sharding guard schedule log web app",
     "telling": "wording facts waterfall terminal report_json",
     "the command": "argument_types arguments check cli",
 }

@@ -13,6 +13,7 @@ import pytest
 from exporter import app, check, cli
 from exporter.app import Options
 from exporter.cli import main
+from exporter.sharding import Shard
 from exporter.web.listen import Address
 from tests.daemon import PATIENCE_SECONDS, environment
 from tests.probing import URL
@@ -105,6 +106,51 @@ def test_the_daemon_gets_what_the_flags_say(monkeypatch: pytest.MonkeyPatch) -> 
             prefix="/oidc",
         ),
     ]
+
+
+def test_a_shard_is_named_by_a_flag_or_by_the_pod(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A StatefulSet gives all its pods the same flags; only their names differ."""
+    served: list[Options] = []
+    monkeypatch.setattr(app, "serve", served.append)
+    monkeypatch.setattr("socket.gethostname", lambda: "oidc-2")
+
+    assert main(["--total-shards=3"]) == 0
+    monkeypatch.setenv("POD_NAME", "oidc-1")
+    assert main(["--total-shards=3"]) == 0
+    assert main(["--total-shards=3", "--shard=0"]) == 0
+    assert main([]) == 0
+
+    assert [options.shard for options in served] == [
+        *(Shard(2, 3), Shard(1, 3), Shard(0, 3), Shard(0, 1))
+    ]
+
+
+@pytest.mark.parametrize("flags", [["--shard=3"], ["--shard=3", "--config.check"], []])
+def test_a_shard_that_does_not_exist_is_a_wrong_call(
+    flags: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("POD_NAME", "oidc-3")
+    path = config(tmp_path, {"url": URL})
+
+    assert main([f"--config.file={path}", "--total-shards=3", *flags]) == 2
+    assert "is beyond --total-shards=3" in capsys.readouterr().err
+
+
+def test_a_check_of_the_configuration_tells_what_each_shard_would_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where no number of a pod is to be had, as before a roll-out."""
+    monkeypatch.setenv("POD_NAME", "build")
+    path = config(tmp_path, *({"url": f"{URL}/{n}", "name": f"n{n}"} for n in range(4)))
+
+    assert main([f"--config.file={path}", "--config.check", "--total-shards=3"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "valid: 4 issuers"
+    assert [line.partition(":")[0] for line in lines[1:]] == ["shard 0", "shard 1", "shard 2"]
+    assert sum(int(line.split()[2]) for line in lines[1:]) == 4
 
 
 def test_the_log_is_as_the_flags_say(monkeypatch: pytest.MonkeyPatch) -> None:
