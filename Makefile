@@ -37,12 +37,13 @@ coverage: override ARGS += --cov --cov-report=term --cov-fail-under=95
 coverage: test ## The same, held to 95 % of the package's branches and all of its pure modules
 	$(BIN)/coverage report --fail-under=100 --include='$(PURE)'
 
-check: $(READY) ## Lint, formatting, types, rules and their tests
+check: $(READY) ## Lint, formatting, types, rules and their tests, dashboards
 	@$(TOOLS)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/python $(PROMETHEUS)/build.py --check
+	$(BIN)/python -m grafana.build --check
 	promtool check rules --lint=all --lint-fatal $(PROMETHEUS)/rules/*.yaml
 	promtool check config $(PROMETHEUS)/prometheus.yaml
 	promtool check config $(PROMETHEUS)/prometheus-vantages.yaml
@@ -58,12 +59,13 @@ check-extended: ## The rules once more, by a promtool 3 and by pint, both built 
 	$(GO_TOOLS)/pint --offline --config $(PROMETHEUS)/pint.hcl lint --min-severity=warning \
 	    --fail-on=warning $(PROMETHEUS)/rules
 
-docs: $(READY) ## Write the generated parts of docs/ anew (the tests hold them to the code)
+docs: $(READY) ## Write what is generated anew, dashboards too (the tests hold it to the code)
 	$(BIN)/python -m exporter.config docs
 	$(BIN)/python -m exporter.catalogue docs/metrics.md
 	$(BIN)/python -m exporter.advice docs/how-sts-sees-an-issuer.md docs/runbooks/*.md
 	$(BIN)/python -m exporter.demo.verdicts docs/real-issuers.md
 	$(BIN)/python $(PROMETHEUS)/build.py
+	$(BIN)/python -m grafana.build
 
 bench: $(READY) ## Measure speed and accuracy beside blackbox_exporter (ARGS=--quick)
 	@sh scripts/packages.sh nginx-light:nginx prometheus-blackbox-exporter:prometheus-blackbox-exporter

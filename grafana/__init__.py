@@ -1,0 +1,1 @@
+"""What writes the Grafana dashboards; no part of the installed package."""
