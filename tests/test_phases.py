@@ -7,6 +7,7 @@ import contextlib
 import socket
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import uvloop
@@ -17,6 +18,7 @@ from exporter.probe import Prober
 from tests.authority import server_context
 from tests.probing import discovery, verdict
 from tests.servers import Handler, answering, dns_hosts, http
+from tests.stack import until
 
 SLOW = 0.15
 
@@ -40,22 +42,28 @@ async def slow_resolver(bench, farm):
     )
 
 
+def knocking(port: int) -> int:
+    """How many have sent a SYN to *port* and wait for an answer, by the kernel's own list."""
+    lines = Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]
+    sockets = (line.split() for line in lines)
+    return sum(to.endswith(f":{port:04X}") and state == "02" for _, _, to, state, *_ in sockets)
+
+
 async def slow_accept(bench, farm):
     """A full queue drops the SYN; the kernel sends the next one a second later."""
     port, listener = farm.full_backlog()
+    context = server_context(bench.pki)
+    before = knocking(port)
 
     def drain():
-        # Later than the first SYN, which waits for a context to be made; earlier than
-        # the second, a second after it.
-        time.sleep(0.6)
+        until(lambda: knocking(port) > before)
         listener.settimeout(5)
-        context = server_context(bench.pki)
         with contextlib.suppress(OSError):
             while True:
                 sock, _ = listener.accept()
-                threading.Thread(target=answer, args=(sock, context), daemon=True).start()
+                threading.Thread(target=answer, args=(sock,), daemon=True).start()
 
-    def answer(sock, context):
+    def answer(sock):
         sock.settimeout(2)
         with (
             sock,

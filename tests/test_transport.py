@@ -58,7 +58,7 @@ async def test_a_silent_address_costs_a_quarter_of_a_second(farm):
     alive = socket.socket()
     alive.bind(("127.0.0.3", port))
     alive.listen()
-    watch = Stopwatch(5)
+    watch = Stopwatch(30)
     with alive:
         connection = await dial(("127.0.0.1", "127.0.0.3"), port, watch)
         connected = watch.now()
@@ -66,7 +66,7 @@ async def test_a_silent_address_costs_a_quarter_of_a_second(farm):
         connection.close()
 
     assert connection.address.ip == "127.0.0.3"
-    assert 0.2 < connected < 2
+    assert 0.2 < connected < 10
     assert [a.failure for a in dead] == ["no answer while another one answered"]
 
 
