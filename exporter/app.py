@@ -16,6 +16,7 @@ from aiohttp import web
 
 from exporter import __version__, log
 from exporter.config import ConfigError, digest, load
+from exporter.on_demand import OnDemand
 from exporter.probe import Prober
 from exporter.schedule import Scheduler
 from exporter.sharding import WHOLE
@@ -106,6 +107,7 @@ class Daemon:
             Book(self._store),
             config.limits,
         )
+        self._on_demand = OnDemand(self._scheduler, self._store)
         self._store.own.probes_in_flight.set_function(lambda: self._scheduler.in_flight)
         self._reloading = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -162,6 +164,7 @@ class Daemon:
         await self._scheduler.update(config.issuers, config.limits)
         # After the tasks of removed issuers have ended, before those of new ones begin.
         self._store.keep(config.issuers)
+        self._on_demand.follow(config.issuers)
         self._config = config
         self._seen = config.sha256
         self._store.own.loaded(
@@ -173,6 +176,7 @@ class Daemon:
             store=self._store,
             waiting=self._scheduler.waiting,
             reload=self.reload if self._options.enable_lifecycle else None,
+            on_demand=self._on_demand,
             telemetry_path=self._options.telemetry_path,
             prefix=self._options.prefix,
         )
@@ -224,7 +228,7 @@ class Daemon:
         _logger.info("exporter.stopping", probes_in_flight=self._scheduler.in_flight)
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(self._scheduler.close(), runner.cleanup())
+        await asyncio.gather(self._scheduler.close(), self._on_demand.close(), runner.cleanup())
         await asyncio.gather(*self._tasks, return_exceptions=True)
         _logger.info("exporter.stopped")
 

@@ -15,6 +15,7 @@ from exporter.families import FAMILIES, GROUPS
 from exporter.metric import Label, Metric, Type
 from exporter.own_metrics import OWN, Own
 from exporter.reasons import LEVELS, REASONS, Code, Level
+from exporter.reply import PROBE_METRICS
 from exporter.state import EDGES_SECONDS
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def _blocks() -> Mapping[str, str]:
         "edges": ", ".join(map(str, EDGES_SECONDS)),
         "exporter": _table(OWN),
         "process": _table(runtime_metrics()),
+        "probe": _table(PROBE_METRICS),
         "vocabularies": _rows(("label", "values"), _vocabularies()),
         "reasons": _rows(("stage", "reasons"), reasons),
         "levels": _rows(("level", "codes"), levels),

@@ -139,7 +139,7 @@ def _pieces(store: Store, own: Own, fmt: Format) -> Iterator[bytes]:
     yield encode(own.registry)
 
 
-def _head(metric: Metric, fmt: Format) -> bytes:
+def head(metric: Metric, fmt: Format) -> bytes:
     """What stands above a family's samples. OpenMetrics names a counter without `_total`."""
     name, unit = metric.name, ""
     if fmt is Format.OPENMETRICS:
@@ -150,7 +150,7 @@ def _head(metric: Metric, fmt: Format) -> bytes:
 
 
 _UNITS = ("seconds", "bytes")
-_HEADS = {fmt: tuple(_head(family, fmt) for family in FAMILIES) for fmt in Format}
+_HEADS = {fmt: tuple(head(family, fmt) for family in FAMILIES) for fmt in Format}
 
 _OPENMETRICS_RANGES = (
     "application/openmetrics-text",

@@ -7,7 +7,7 @@ import random
 import time
 from collections import defaultdict
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, ParamSpec, Protocol
 from urllib.parse import urlsplit
@@ -167,6 +167,15 @@ class Caps:
         # The host's first: who waits for a slow host must not keep a place from others.
         async with self._hosts[_host(issuer)], self._total:
             yield
+
+
+def halved(limits: Limits) -> Limits:
+    """What may be taken of *limits* without a share in them: half, and one at least."""
+    return replace(
+        limits,
+        concurrency=max(1, limits.concurrency // 2),
+        concurrency_per_host=max(1, limits.concurrency_per_host // 2),
+    )
 
 
 def _host(issuer: Issuer) -> str:

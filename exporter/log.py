@@ -70,6 +70,12 @@ def probe_finished(report: Report) -> None:
         _logger.debug("probe.finished", **_facts(report))
 
 
+def probed_on_demand(report: Report) -> None:
+    """Write the line of a probe that somebody asked for, at debug."""
+    if _logger.is_enabled_for(logging.DEBUG):
+        _logger.debug("probe.on_demand", **_facts(report))
+
+
 def state_changed(
     report: Report, *, before: Failure | None, failing_since_timestamp_seconds: float | None
 ) -> None:

@@ -20,8 +20,8 @@ from prometheus_client import (
 )
 
 from exporter import __version__
-from exporter.metric import CAUSE, Label, Metric, Type
-from exporter.reasons import SkipCause
+from exporter.metric import ANSWER, CAUSE, Label, Metric, Type
+from exporter.reasons import Answer, SkipCause
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,6 +94,17 @@ _PANICS = Metric(
     type=Type.COUNTER,
     help="Probes that ended in a fault of the exporter itself; the log has the traceback.",
 )
+_ON_DEMAND = Metric(
+    name="oidc_exporter_on_demand_probes_total",
+    type=Type.COUNTER,
+    help="Probes that somebody asked for at /probe; callers of one issuer share one.",
+)
+_REQUESTS = Metric(
+    name="oidc_exporter_probe_requests_total",
+    type=Type.COUNTER,
+    help="Requests for a probe of a configured issuer, by what became of them.",
+    labels=(ANSWER,),
+)
 _DELAY = Metric(
     name="oidc_exporter_schedule_delay_seconds",
     type=Type.HISTOGRAM,
@@ -127,6 +138,8 @@ OWN: tuple[Metric, ...] = (
     _IN_FLIGHT,
     _SKIPPED,
     _PANICS,
+    _ON_DEMAND,
+    _REQUESTS,
     _DELAY,
     _LAG,
     _CORRECTION,
@@ -152,6 +165,8 @@ class Own:
         self.issuers = _gauge(_ISSUERS, registry)
         self.probes_in_flight = _gauge(_IN_FLIGHT, registry)
         self.probe_panics = _counter(_PANICS, registry)
+        self.on_demand_probes = _counter(_ON_DEMAND, registry)
+        self._requests = _counter(_REQUESTS, registry)
         self.schedule_delay = _histogram(_DELAY, registry, _DELAY_EDGES)
         self.event_loop_lag = _histogram(_LAG, registry, _LAG_EDGES)
         self.clock_correction = _histogram(_CORRECTION, registry, _LAG_EDGES)
@@ -160,6 +175,8 @@ class Own:
         self.sharded(0, 1)
         for cause in SkipCause:
             self._skipped.labels(cause)
+        for answer in Answer:
+            self._requests.labels(answer)
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
@@ -183,6 +200,10 @@ class Own:
     def skipped(self, cause: SkipCause, ticks: int = 1) -> None:
         """So many ticks of the schedule went by without a probe."""
         self._skipped.labels(cause).inc(ticks)
+
+    def answered(self, answer: Answer) -> None:
+        """Somebody asked for a probe, and this became of it."""
+        self._requests.labels(answer).inc()
 
 
 class _Registry(CollectorRegistry):

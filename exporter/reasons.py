@@ -347,6 +347,15 @@ class SkipCause(StrEnum):
     RETRY_AFTER = "retry_after"
 
 
+class Answer(StrEnum):
+    """What became of somebody's wish for a probe at once."""
+
+    PROBED = "probed"
+    TIMEOUT = "timeout"
+    RETRY_AFTER = "retry_after"
+    BUSY = "busy"
+
+
 class Cause(StrEnum):
     """The causes that AWS's article on the error names (A-D), and those it leaves out."""
 

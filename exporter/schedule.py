@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from exporter.deadlines import Grid, offset_seconds, pause_seconds
-from exporter.guard import Caps, Clock, Guard
+from exporter.guard import Caps, Clock, Guard, halved
 from exporter.reasons import SkipCause
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class Scheduler:
         clock: Clock | None = None,
     ) -> None:
         self._guard = Guard(probe, book, Caps(limits), clock or Clock())
+        self._spare = Caps(halved(limits))
         self._start = self._guard.clock.now()
         self._lines: dict[str, _Line] = {}
         self._is_round_over = False
@@ -65,11 +66,39 @@ class Scheduler:
         gone = [line for name, line in self._lines.items() if line.issuer != wanted.get(name)]
         await _stop(gone)
         self._guard.caps = self._guard.caps.following(limits, issuers)
+        self._spare = self._spare.following(halved(limits), issuers)
         old, self._lines = self._lines, {}
         for name, issuer in wanted.items():
             line = old.get(name)
             kept = line if line is not None and line.issuer == issuer else None
             self._lines[name] = kept or self._begin(issuer, line)
+
+    def is_held(self, issuer: Issuer) -> bool:
+        """*issuer* has asked to be left alone, and the time is not over."""
+        line = self._line(issuer)
+        return line is not None and line.is_held()
+
+    async def once(self, issuer: Issuer) -> Report | None:
+        """Probe *issuer* beside its ticks, under the same caps: half of them at most.
+
+        The report is written down only if it asks to be left alone, because the schedule
+        then obeys: what is measured else follows the schedule, whoever asks how often.
+
+        Returns:
+            None if *issuer* has asked to be left alone while this waited for its place.
+        """
+        async with self._spare.slot(issuer):
+            if self.is_held(issuer):
+                return None
+            report = await self._guard.run(issuer, 1, None)
+        line = self._line(issuer)
+        if line is not None:
+            line.heed(report)
+        return report
+
+    def _line(self, issuer: Issuer) -> _Line | None:
+        line = self._lines.get(issuer.name)
+        return line if line is not None and line.issuer.url == issuer.url else None
 
     async def close(self) -> None:
         """Cancel every probe and wait for its end."""
@@ -119,6 +148,16 @@ class _Line:
         """Its first report may still come in good time."""
         return not self._is_probed and now <= self._first + self.issuer.timeout_seconds
 
+    def is_held(self) -> bool:
+        """The issuer has asked to be left alone, and the time is not over."""
+        return self._clock.now() < self.held_until
+
+    def heed(self, report: Report) -> None:
+        """Follow a report from beside the ticks, if it asks to be left alone."""
+        self._obey(report)
+        if report.retry_after_timestamp_seconds is not None and self.is_held():
+            self._finish(report)
+
     async def _run(self) -> None:
         deadline = self._first
         while True:
@@ -141,13 +180,22 @@ class _Line:
             report = await self._guard.run(self.issuer, attempt, due)
             self._obey(report)
             pause = self._pause(report, attempt, deadline)
-            self._is_failing = not report.is_success
-            is_final = pause is None
-            self._guard.write(self.issuer, self._guard.book.record, report, is_final=is_final)
             if pause is None:
-                self._is_probed = True
+                self._finish(report)
                 return
+            self._write(report, is_final=False)
             await self._clock.sleep(pause)
+            # Somebody may have asked in the meantime, and been asked to wait.
+            if self.is_held():
+                return
+
+    def _finish(self, report: Report) -> None:
+        self._is_failing = not report.is_success
+        self._is_probed = True
+        self._write(report, is_final=True)
+
+    def _write(self, report: Report, *, is_final: bool) -> None:
+        self._guard.write(self.issuer, self._guard.book.record, report, is_final=is_final)
 
     def _obey(self, report: Report) -> None:
         if report.retry_after_timestamp_seconds is not None:
@@ -157,9 +205,9 @@ class _Line:
 
     def _pause(self, report: Report, attempt: int, deadline: float) -> float | None:
         """How long to wait for the next attempt; None when this one is the last."""
-        now = self._clock.now()
-        if report.is_success or attempt >= self.issuer.attempts or now < self.held_until:
+        if report.is_success or attempt >= self.issuer.attempts or self.is_held():
             return None
+        now = self._clock.now()
         pause = pause_seconds(attempt, self._clock.random())
         return pause if now + pause < self._grid.following(deadline, is_failing=True) else None
 

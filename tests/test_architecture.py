@@ -20,8 +20,9 @@ PARTS = {
     "judgement": "text urls caching strict_json material keys documents chain findings judge"
     " advice",
     "the network": "clock faults resolve trust transport exchange fetch tls12 probe",
-    "keeping": "metric state samples family families own_metrics store exposition catalogue",
-    "running": "deadlines sharding guard schedule log web app",
+    "keeping": "metric state samples family families own_metrics store exposition reply"
+    " catalogue",
+    "running": "deadlines sharding guard schedule log on_demand web app",
     "telling": "wording facts waterfall terminal report_json",
     "the command": "argument_types arguments check cli",
 }

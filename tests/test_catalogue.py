@@ -13,6 +13,7 @@ import yaml
 from exporter.catalogue import METRICS, NAMES, refreshed, runtime_metrics
 from exporter.own_metrics import OWN, Own
 from exporter.reasons import REASONS, Code, Stage
+from exporter.reply import PROBE_METRICS
 from exporter.state import EDGES_SECONDS
 
 PAGE = Path(__file__).parent.parent / "docs" / "metrics.md"
@@ -40,7 +41,7 @@ def test_a_page_that_lost_a_block_is_refused():
         refreshed(PAGE.read_text().replace("<!-- begin levels -->", ""))
 
 
-@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+@pytest.mark.parametrize("metric", (*METRICS, *PROBE_METRICS), ids=lambda metric: metric.name)
 def test_every_metric_is_documented(metric):
     rows = [
         line for line in PAGE.read_text().splitlines() if line.startswith(f"| `{metric.name}`")
@@ -63,7 +64,7 @@ def test_every_stage_reason_and_code_is_documented():
 def test_every_name_that_the_page_uses_exists():
     used = set(re.findall(r"\b(?:oidc|process|python)_[a-z_]+\b", PAGE.read_text()))
 
-    assert used <= NAMES | {metric.name for metric in METRICS}
+    assert used <= NAMES | {metric.name for metric in (*METRICS, *PROBE_METRICS)}
     assert len(examples()) >= 5
 
 

@@ -3,6 +3,7 @@
 HEALTH_PATHS = ("/-/healthy", "/healthz")
 READY_PATHS = ("/-/ready", "/readyz")
 RELOAD_PATH = "/-/reload"
+PROBE_PATH = "/probe"
 
 #: Where the metrics cannot be; at `/` they can, and then replace the landing page.
-RESERVED_PATHS = (*HEALTH_PATHS, *READY_PATHS, RELOAD_PATH)
+RESERVED_PATHS = (*HEALTH_PATHS, *READY_PATHS, RELOAD_PATH, PROBE_PATH)

@@ -15,12 +15,14 @@ from exporter import __version__
 from exporter.config import ConfigError
 from exporter.exposition import handler
 from exporter.text import listed
-from exporter.web import HEALTH_PATHS, READY_PATHS, RELOAD_PATH
+from exporter.web import HEALTH_PATHS, PROBE_PATH, READY_PATHS, RELOAD_PATH
 from exporter.web.landing import POLICY, Link, page
+from exporter.web.probe import handler as probe_handler
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from exporter.on_demand import OnDemand
     from exporter.store import Store
 
 _LIFECYCLE_IS_OFF = "Reloading over HTTP is switched off: start with --web.enable-lifecycle.\n"
@@ -33,12 +35,14 @@ class Site:
     Attributes:
         waiting: Issuers whose first report is still to come; empty means ready.
         reload: Loads the configuration anew and raises ConfigError; None refuses.
+        on_demand: Answers `/probe`; None leaves it out.
         prefix: Path of the external URL, without a slash at its end.
     """
 
     store: Store
     waiting: Callable[[], Sequence[str]]
     reload: Callable[[], Awaitable[None]] | None
+    on_demand: OnDemand | None = None
     telemetry_path: str = "/metrics"
     prefix: str = ""
 
@@ -61,6 +65,10 @@ def _routes(site: Site, prefix: str) -> list[web.RouteDef]:
         web.post(prefix + RELOAD_PATH, reload),
         web.put(prefix + RELOAD_PATH, reload),
     ]
+    if site.on_demand is not None:
+        # A probe is not made for its head alone.
+        probe = probe_handler(site.on_demand)
+        routes.append(web.get(prefix + PROBE_PATH, probe, allow_head=False))
     if site.telemetry_path != "/":
         routes.append(web.get(prefix + "/", _landing(site)))
     if site.telemetry_path != "/" and prefix:
