@@ -343,6 +343,15 @@ def test_a_page_overtakes_the_ticket_that_it_makes_needless():
     assert waits["ticket"] + min(silenced) > max(silencing) + 2 * evaluation
 
 
+def test_what_was_sent_is_remembered_until_it_is_sent_again():
+    """Alertmanager forgets after 120 h (--data.retention), and would repeat what is no news."""
+    config = yaml.safe_load(CONFIG.read_text())
+    repeats = [parse_duration(v) for key, v in items(config) if key == "repeat_interval"]
+
+    assert len(repeats) == 4
+    assert max(repeats) < parse_duration("120h")
+
+
 def inbox_after(kept: Inbox, path: str, count: int = 1) -> list[Message]:
     """What came to *path*, once at least *count* messages are there."""
     found: list[Message] = until(lambda: len(kept.at(path)) >= count and kept.at(path))
