@@ -275,7 +275,7 @@ def own_calls() -> Iterator[tuple[str, list[str]]]:
 def test_our_own_command_is_called_as_it_can_be_called(page: str, words: list[str]):
     given = [word for word in words if word != "URL"]
     if given == ["--version"]:
-        with pytest.raises(SystemExit, match="^0$"):
+        with pytest.raises(SystemExit, match=r"^0$"):
             parse(given)
     else:
         assert parse(given).command in {"serve", "check", "demo"}, page
