@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
 
+from exporter.history import History
 from exporter.metric import label_text
 from exporter.reasons import Stage
 
@@ -86,10 +87,12 @@ class State:
     Attributes:
         label: The `issuer` label as it stands in a sample.
         report: The latest one that counts.
+        history: The reports before it, and itself.
         probes: Every attempt, as are *failures* and *latency*.
         success_timestamp_seconds: When the latest good probe ended.
         failing_since_timestamp_seconds: When the first probe of the current run of failures
             ended; None while the issuer is good or unknown.
+        good_since_timestamp_seconds: The same for the current run of good probes.
     """
 
     issuer: Issuer
@@ -101,6 +104,8 @@ class State:
     rotation: Rotation = field(default_factory=Rotation)
     success_timestamp_seconds: float | None = None
     failing_since_timestamp_seconds: float | None = None
+    good_since_timestamp_seconds: float | None = None
+    history: History = field(default_factory=History)
 
     def __post_init__(self) -> None:
         self.label = label_text({"issuer": self.issuer.name})
@@ -139,9 +144,11 @@ class State:
         """
         if issuer.url != self.issuer.url:
             self.report = None
+            self.history.forget()
             self.rotation.forget()
             self.success_timestamp_seconds = None
             self.failing_since_timestamp_seconds = None
+            self.good_since_timestamp_seconds = None
         self.issuer = issuer
 
     def count(self, report: Report) -> None:
@@ -154,13 +161,16 @@ class State:
             self.latency.observe(report.duration_seconds)
 
     def follow(self, report: Report) -> None:
-        """Make *report* the latest one."""
-        self.report = report
+        """Make *report* the latest one, in the form in which the history keeps it."""
+        self.report = report = self.history.add(report)
+        ended = report.ended_timestamp_seconds
         if report.is_success:
-            self.success_timestamp_seconds = report.ended_timestamp_seconds
+            self.success_timestamp_seconds = ended
             self.failing_since_timestamp_seconds = None
-        elif self.failing_since_timestamp_seconds is None:
-            self.failing_since_timestamp_seconds = report.ended_timestamp_seconds
+            self.good_since_timestamp_seconds = self.good_since_timestamp_seconds or ended
+        else:
+            self.good_since_timestamp_seconds = None
+            self.failing_since_timestamp_seconds = self.failing_since_timestamp_seconds or ended
         if report.key_set is not None:
             self.rotation.read(
                 report.key_set.ids,
