@@ -24,7 +24,7 @@ PARTS = {
     " catalogue",
     "running": "deadlines sharding guard schedule log on_demand web app",
     "telling": "wording facts waterfall terminal report_json",
-    "the command": "argument_types arguments check cli",
+    "the command": "argument_types arguments check cli healthcheck",
 }
 ORDER = [module for modules in PARTS.values() for module in modules.split()]
 BESIDE = {"demo", "aws"}
