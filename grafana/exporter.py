@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grafana import common, model, words
-from grafana.model import Column, Query, prop
+from grafana import common, expressions, fields, frame, model, words
+from grafana.expressions import counted
+from grafana.fields import Column, Query, now, rows
 from grafana.names import Selectors
 
 if TYPE_CHECKING:
@@ -13,16 +14,17 @@ if TYPE_CHECKING:
 
 OF = Selectors()
 BY = "by (job, instance)"
+NAME = "{{instance}}"
 NO_EXPORTER = "no exporter is scraped"
-UP = (
-    f"max by (job, instance, vantage) ({OF('instance:oidc_exporter:up')}"
-    f" or {common.ours(OF('up'), OF)})"
-)
+RECORDED_UP = OF("instance:oidc_exporter:up")
+#: Also of exporters that never answered, which only the rules know by their job.
+UP = f"max by (job, instance, vantage) ({RECORDED_UP} or {expressions.ours(OF('up'), OF)})"
+CONFIGURATION = expressions.shortened(OF("oidc_exporter_info"), "config", "config_sha256")
 
 
 def build() -> Json:
     """The dashboard `oidc-exporter`."""
-    return model.dashboard(
+    return frame.dashboard(
         "oidc-exporter",
         "Exporter",
         "Whether the exporters answer, probe on time and run the same configuration. When "
@@ -43,10 +45,7 @@ def build() -> Json:
         ],
         variables=common.variables("job", "instance", "vantage"),
         annotations=[
-            common.pages(
-                'alertname=~"OIDC(Exporter|Probe|Vantages).+",alertstate="firing",'
-                'severity=~"critical|warning"'
-            ),
+            common.pages('scope="exporter"'),
             common.reloads(OF),
             common.restarts(OF),
         ],
@@ -54,53 +53,29 @@ def build() -> Json:
     )
 
 
-def _now(expr: str, ref: str = "A") -> Query:
-    return Query(expr=expr, ref=ref, legend=ref, instant=True)
-
-
 def _numbers() -> list[Json]:
     return [
         model.stat(
             "Exporters",
             "How many answer Prometheus, and how many do not.",
-            _now(common.counted(f"{UP} == 1", UP), "up"),
-            _now(common.counted(f"{UP} == 0", UP), "down"),
-            names=True,
+            now(counted(f"{UP} == 1", UP), "up", "up"),
+            now(counted(f"{UP} == 0", UP), "down", "down"),
+            text="value_and_name",
             w=6,
             no_value=NO_EXPORTER,
             overrides=[
-                model.override("up", prop("thresholds", words.SOME_IS_GOOD)),
-                model.override("down", prop("thresholds", words.NONE_IS_BETTER)),
+                fields.override("up", fields.prop("thresholds", words.SOME_IS_GOOD)),
+                fields.override("down", fields.prop("thresholds", words.NONE_IS_BETTER)),
             ],
         ),
-        model.stat(
-            "Isolated exporters",
-            "Exporters that reach hardly any of their issuers: their own network is at fault, "
-            "and what they say does not count.",
-            _now(
-                common.counted(
-                    OF("instance:oidc_exporter:isolated"), OF("instance:oidc_exporter:up")
-                )
-            ),
-            thresholds=words.NONE_IS_GOOD,
-            no_value=common.WITHOUT_RULES,
-        ),
-        model.stat(
-            "Stale issuers",
-            "Results that are too old to count, over all exporters.",
-            _now(
-                f"sum({OF('instance:oidc_issuers_stale:count')})"
-                f" or 0 * count({OF('instance:oidc_exporter:up')})"
-            ),
-            thresholds=words.NONE_IS_BETTER,
-            no_value=common.WITHOUT_RULES,
-        ),
+        _isolated(),
+        _stale(),
         model.stat(
             "Issuers",
             "Issuers configured: the most and the fewest that any exporter has.",
-            _now(f"max({OF('oidc_exporter_issuers')})", "most"),
-            _now(f"min({OF('oidc_exporter_issuers')})", "fewest"),
-            names=True,
+            now(f"max({OF('oidc_exporter_issuers')})", "most", "most"),
+            now(f"min({OF('oidc_exporter_issuers')})", "fewest", "fewest"),
+            text="value_and_name",
             w=5,
             no_value=NO_EXPORTER,
         ),
@@ -108,72 +83,69 @@ def _numbers() -> list[Json]:
             "Configurations in force",
             "Different configurations, by their hash. More than one within a vantage means "
             "that replicas watch different issuers.",
-            _now(f"count(group by (config_sha256) ({OF('oidc_exporter_info')}))"),
+            now(f"count(group by (config_sha256) ({OF('oidc_exporter_info')}))"),
             w=5,
             no_value=NO_EXPORTER,
         ),
     ]
 
 
+def _isolated() -> Json:
+    return model.stat(
+        "Isolated exporters",
+        "Exporters that reach hardly any of their issuers: their own network is at fault, and "
+        "what they say does not count.",
+        now(counted(OF("instance:oidc_exporter:isolated"), RECORDED_UP)),
+        thresholds=words.NONE_IS_GOOD,
+        no_value=common.WITHOUT_RULES,
+    )
+
+
+def _stale() -> Json:
+    stale = OF("instance:oidc_issuers_stale:count")
+    return model.stat(
+        "Stale issuers",
+        "Results that are too old to count, over all exporters.",
+        now(f"sum({stale}) or 0 * count({RECORDED_UP})"),
+        thresholds=words.NONE_IS_BETTER,
+        no_value=common.WITHOUT_RULES,
+    )
+
+
 def _exporters() -> Json:
-    short = common.shortened(OF("oidc_exporter_info"), "config", "config_sha256")
-    build = f"max by (job, instance, version, python) ({OF('oidc_exporter_build_info')})"
-    start = common.ours(OF("process_start_time_seconds"), OF)
+    started = expressions.ours(OF("process_start_time_seconds"), OF)
+    loaded = OF("oidc_exporter_config_last_reload_success_timestamp_seconds")
+    reload = OF("oidc_exporter_config_last_reload_successful")
+    build = OF("oidc_exporter_build_info")
     return model.table(
         "Exporters",
-        "One row an exporter. Equal hashes mean equal configurations.",
-        [
-            Column(title="Exporter", label="instance", properties=(_width(220),)),
-            _column("Answers", "up", f"max by (instance) ({UP})", *model.background(words.UP)),
-            _labelled("Vantage", "vantage", f"max by (instance, vantage) ({_vantage()})"),
-            _labelled("Version", "version", f"max by (instance, version) ({build})"),
-            _labelled("Python", "python", f"max by (instance, python) ({build})"),
-            _labelled("Configuration", "config", f"max by (instance, config) ({short})"),
-            _column("Loaded", "loaded", f"1000 * {_most(_loaded())}", unit="dateTimeFromNow"),
-            _column(
-                "Last reload",
-                "reload",
-                _most(OF("oidc_exporter_config_last_reload_successful")),
-                *model.coloured_text(words.RELOAD),
-            ),
-            _column("Issuers", "issuers", _most(OF("oidc_exporter_issuers"))),
-            _column(
-                "Started",
-                "start",
-                f"1000 * max by (instance) ({start})",
-                unit="dateTimeFromNow",
-            ),
-        ],
+        "One row an exporter. Equal configurations have equal hashes.",
+        fields.label("Exporter", "instance", fields.width(220)),
+        _column("Answers", "up", UP, *fields.background(words.UP)),
+        _labelled("Vantage", "vantage", expressions.placed(build)),
+        _labelled("Version", "version", build),
+        _labelled("Python", "python", build),
+        _labelled("Configuration", "config", CONFIGURATION),
+        _column("Loaded", "loaded", loaded, unit="dateTimeFromNow"),
+        _column("Last reload", "reload", reload, *fields.coloured_text(words.RELOAD)),
+        _column("Issuers", "issuers", OF("oidc_exporter_issuers")),
+        _column("Started", "start", started, unit="dateTimeFromNow"),
         join="instance",
         sort="Answers",
         h=7,
     )
 
 
-def _vantage() -> str:
-    return common.placed(OF("oidc_exporter_build_info"))
-
-
-def _loaded() -> str:
-    return OF("oidc_exporter_config_last_reload_success_timestamp_seconds")
-
-
-def _most(selector: str) -> str:
-    return f"max by (instance) ({selector})"
-
-
 def _labelled(title: str, label: str, expr: str) -> Column:
-    query = Query(expr=expr, ref=label, instant=True, format="table")
+    query = rows(f"max by (instance, {label}) ({expr})", label)
     return Column(title=title, label=label, query=query)
 
 
 def _column(title: str, ref: str, expr: str, *properties: Json, unit: str = "none") -> Column:
-    query = Query(expr=expr, ref=ref, instant=True, format="table")
-    return Column(title=title, query=query, unit=unit, properties=properties)
-
-
-def _width(pixels: int) -> Json:
-    return prop("custom.width", pixels)
+    # Grafana's times are milliseconds.
+    factor = "1000 * " if unit == "dateTimeFromNow" else ""
+    found = rows(f"{factor}max by (instance) ({expr})", ref)
+    return fields.value(title, found, *properties, unit=unit)
 
 
 def _ups() -> Json:
@@ -183,201 +155,158 @@ def _ups() -> Json:
         Query(expr=UP, legend="{{instance}} {{vantage}}"),
         h=5,
         mappings=words.UP,
-        show="never",
         no_value=NO_EXPORTER,
     )
 
 
-def _rated(metric: str, by: str = BY, **matchers: str) -> str:
-    return f"sum {by} (rate({OF(metric, **matchers)}[$__rate_interval]))"
+def _rated(metric: str, by: str = BY) -> str:
+    return f"sum {by} (rate({OF(metric)}[$__rate_interval]))"
+
+
+def _most(metric: str) -> str:
+    return f"max {BY} ({expressions.ours(OF(metric), OF)})"
+
+
+def _lines(title: str, description: str, *queries: Query, **options: object) -> Json:
+    """Three of them fill the width of the screen."""
+    given = {"w": 8, "no_value": NO_EXPORTER, **options}
+    return model.lines(title, description, *queries, **given)  # type: ignore[arg-type]
 
 
 def _probes() -> list[Json]:
+    skipped = _rated("oidc_exporter_probes_skipped_total", "by (job, instance, cause)")
+    panics = _rated("oidc_exporter_probe_panics_total")
+    in_flight = OF("oidc_exporter_probes_in_flight")
     return [
-        model.lines(
+        _lines(
             "Probes",
             "Probes ended, every attempt, and those that failed. A drop without fewer issuers "
             "is an exporter that does not get round.",
-            Query(expr=_rated("oidc_probes_total"), ref="ended", legend="{{instance}}"),
+            Query(expr=_rated("oidc_probes_total"), ref="ended", legend=NAME),
             Query(
-                expr=_rated("oidc_probe_failures_total"),
-                ref="failed",
-                legend="{{instance}} failed",
+                expr=_rated("oidc_probe_failures_total"), ref="failed", legend=f"{NAME} failed"
             ),
             unit="reqps",
-            w=8,
-            no_value=NO_EXPORTER,
         ),
-        model.lines(
+        _lines(
             "Probes in flight",
             "Probes running now. A steady maximum is the configured limit of concurrency.",
-            Query(
-                expr=f"max {BY} ({OF('oidc_exporter_probes_in_flight')})", legend="{{instance}}"
-            ),
+            Query(expr=f"max {BY} ({in_flight})", legend=NAME),
             unit="short",
-            w=8,
-            no_value=NO_EXPORTER,
         ),
-        model.lines(
+        _lines(
             "Probes skipped, and faults",
             "Ticks without a probe: the one before was still running (overrun), or the issuer "
             "had asked to be left alone (retry_after). A panic is a bug of the exporter.",
-            Query(
-                expr=_rated("oidc_exporter_probes_skipped_total", "by (job, instance, cause)"),
-                ref="skipped",
-                legend="{{instance}} {{cause}}",
-            ),
-            Query(
-                expr=_rated("oidc_exporter_probe_panics_total"),
-                ref="panics",
-                legend="{{instance}} panic",
-            ),
+            Query(expr=skipped, ref="skipped", legend=f"{NAME} {{{{cause}}}}"),
+            Query(expr=panics, ref="panics", legend=f"{NAME} panic"),
             unit="reqps",
-            w=8,
-            no_value=NO_EXPORTER,
         ),
     ]
 
 
-def _quantile(metric: str) -> Query:
-    rate = _rated(metric, "by (job, instance, le)")
-    return Query(expr=f"histogram_quantile(0.99, {rate})", legend="{{instance}}")
+def _quantile(histogram: str, ref: str = "A", legend: str = NAME) -> Query:
+    rate = _rated(f"{histogram}_bucket", "by (job, instance, le)")
+    return Query(expr=f"histogram_quantile(0.99, {rate})", ref=ref, legend=legend)
 
 
 def _delays() -> list[Json]:
     return [
-        model.lines(
+        _lines(
             "Schedule delay",
             "How long after their time 99 of 100 probes began.",
-            _quantile("oidc_exporter_schedule_delay_seconds_bucket"),
+            _quantile("oidc_exporter_schedule_delay_seconds"),
             unit="s",
-            w=8,
-            no_value=NO_EXPORTER,
         ),
-        model.lines(
+        _lines(
             "Event loop lag",
             "How late the event loop woke 99 of 100 sleepers. Beyond the line the latencies of "
             "issuers may be wrong.",
-            _quantile("oidc_exporter_event_loop_lag_seconds_bucket"),
+            _quantile("oidc_exporter_event_loop_lag_seconds"),
             common.threshold_line("oidc:threshold:event_loop_lag_seconds", "alert"),
             unit="s",
-            w=8,
-            overrides=[model.limit("alert", words.AMBER)],
-            no_value=NO_EXPORTER,
+            overrides=[fields.limit("alert", words.AMBER)],
         ),
-        model.lines(
+        _lines(
             "Clock correction",
             "What the kernel's arrival times took off the latency of 99 of 100 probes: the "
             "exporter's own tardiness, which would have been called the issuer's.",
-            _quantile("oidc_exporter_clock_correction_seconds_bucket"),
+            _quantile("oidc_exporter_clock_correction_seconds"),
             unit="s",
-            w=8,
-            no_value=NO_EXPORTER,
         ),
     ]
 
 
-def _own(metric: str) -> str:
-    return common.ours(OF(metric), OF)
-
-
 def _scrapes() -> list[Json]:
     return [
-        model.lines(
+        _lines(
             "Time of scrapes",
             "How long Prometheus waited, and what 99 of 100 scrapes took of the exporter's "
             "event loop.",
-            Query(
-                expr=f"max {BY} ({_own('scrape_duration_seconds')})",
-                ref="scrape",
-                legend="{{instance}}",
-            ),
-            Query(
-                expr=_quantile("oidc_exporter_render_seconds_bucket").expr,
-                ref="render",
-                legend="{{instance}} in its loop",
-            ),
+            Query(expr=_most("scrape_duration_seconds"), ref="scrape", legend=NAME),
+            _quantile("oidc_exporter_render_seconds", "render", f"{NAME} in its loop"),
             unit="s",
             w=12,
-            no_value=NO_EXPORTER,
         ),
-        model.lines(
+        _lines(
             "Size of scrapes",
             "Samples in a scrape: some 85 for a good issuer.",
-            Query(expr=f"max {BY} ({_own('scrape_samples_scraped')})", legend="{{instance}}"),
+            Query(expr=_most("scrape_samples_scraped"), legend=NAME),
             unit="short",
             w=12,
-            no_value=NO_EXPORTER,
         ),
     ]
 
 
 def _resources() -> list[Json]:
-    cpu = f"sum {BY} (rate({OF('process_cpu_seconds_total')}[$__rate_interval]))"
+    cpu = expressions.ours(_rated("process_cpu_seconds_total"), OF)
+    files = expressions.ours(f"{OF('process_open_fds')} / {OF('process_max_fds')}", OF)
     return [
-        model.lines(
+        _lines(
             "Memory",
             "Resident memory of the exporters.",
-            Query(
-                expr=f"max {BY} ({_own('process_resident_memory_bytes')})",
-                legend="{{instance}}",
-            ),
+            Query(expr=_most("process_resident_memory_bytes"), legend=NAME),
             unit="bytes",
-            w=8,
-            no_value=NO_EXPORTER,
         ),
-        model.lines(
+        _lines(
             "Processor",
             "Share of one core. An exporter has one event loop, so that 100 % is the end.",
-            Query(expr=common.ours(cpu, OF), legend="{{instance}}"),
+            Query(expr=cpu, legend=NAME),
             unit="percentunit",
-            w=8,
-            no_value=NO_EXPORTER,
         ),
-        model.lines(
+        _lines(
             "File descriptors",
             "Open files and connections, as a share of what the process may have.",
-            Query(
-                expr=f"max {BY} ({OF('process_open_fds')} / {OF('process_max_fds')}\n"
-                f"and on (job, instance) {OF('oidc_exporter_build_info')})",
-                legend="{{instance}}",
-            ),
+            Query(expr=f"max {BY} ({files})", legend=NAME),
             unit="percentunit",
-            w=8,
-            no_value=NO_EXPORTER,
         ),
     ]
 
 
 def _configuration() -> list[Json]:
-    short = common.shortened(OF("oidc_exporter_info"), "config", "config_sha256")
+    reload = OF("oidc_exporter_config_last_reload_successful")
     return [
         model.timeline(
             "Last reload",
             "Whether the latest load of the configuration succeeded. After a refusal the old "
             "one stays in force, and the log names file, path and wish.",
-            Query(
-                expr=f"min {BY} ({OF('oidc_exporter_config_last_reload_successful')})",
-                legend="{{instance}}",
-            ),
+            Query(expr=f"min {BY} ({reload})", legend=NAME),
             w=12,
             h=6,
             mappings=words.RELOAD,
-            show="never",
             no_value=NO_EXPORTER,
         ),
         model.timeline(
-            "Configurations in force",
+            "Configurations over time",
             "A band for each exporter and each configuration, by the first digits of its hash. "
             "Exporters of one vantage should change at the same time.",
             Query(
-                expr=f"max by (instance, vantage, config) ({short})",
-                legend="{{config}} {{instance}} {{vantage}}",
+                expr=f"max by (instance, config) ({CONFIGURATION})",
+                legend="{{config}} {{instance}}",
             ),
             w=12,
             h=6,
             mappings=words.IN_FORCE,
-            show="never",
             color="palette-classic",
             no_value=NO_EXPORTER,
         ),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grafana import common, model, words
-from grafana.model import Column, Query, prop
+from grafana import common, expressions, fields, frame, model, words
+from grafana.expressions import FRESH, counted
+from grafana.fields import Column, Query, now, rows
+from grafana.model import PER_PAGE
 from grafana.names import Selectors
 
 if TYPE_CHECKING:
@@ -15,13 +17,14 @@ OF = Selectors()
 USABLE = OF("issuer:oidc_usable:bool")
 VOTES = OF("issuer_vantage:oidc_usable:bool")
 LATENCY = OF("issuer:oidc_probe_duration:budget_ratio_p95")
-FRESH = "and on (job, instance, issuer) instance:oidc_probe:fresh"
-CARRIED = ("job", "instance", "vantage")
+KNOWN = OF("oidc_issuer_info")
+#: Where a band or a line of a graph leads to.
+TO_ISSUER = [words.to_issuer("${__field.labels.issuer}")]
 
 
 def build() -> Json:
     """The dashboard `oidc-overview`."""
-    return model.dashboard(
+    return frame.dashboard(
         "oidc-overview",
         "Overview",
         "Which issuers would fail AWS STS now, why, since when and from where. Most vantages "
@@ -30,17 +33,22 @@ def build() -> Json:
             *_numbers(),
             model.row("Issuers, the worst first"),
             _issuers(),
-            _alerts(),
-            model.row("Over time"),
+            common.alerts(
+                "",
+                "What fires, since when its condition holds, and where the runbook stands. "
+                "Also alerts of the exporters themselves, whatever issuers are chosen.",
+                w=24,
+                h=7,
+            ),
+            model.row("Over time, and by place"),
             _states(),
             _matrix(),
             _latencies(),
         ],
         variables=common.variables("job", "instance", "vantage", "issuer"),
         annotations=[
-            common.pages(
-                'alertname=~"OIDC.+",alertstate="firing",severity="critical",issuer=~"$issuer|"'
-            ),
+            # Pages of exporters have no issuer.
+            common.pages('issuer=~"$issuer|"'),
             common.rotations(OF, on=False),
             common.reloads(OF, on=False),
             common.restarts(OF, on=False),
@@ -49,289 +57,234 @@ def build() -> Json:
     )
 
 
-def _now(expr: str, ref: str = "A", legend: str = "") -> Query:
-    return Query(expr=expr, ref=ref, legend=legend, instant=True)
-
-
 def _numbers() -> list[Json]:
-    return [
-        model.stat(
-            "Unusable now",
-            "Issuers of which most vantages say that STS would get no usable key from them.",
-            _now(common.counted(f"{USABLE} == 0", USABLE)),
-            thresholds=words.NONE_IS_GOOD,
-            color="background",
-            no_value="nobody knows",
-        ),
-        model.stat(
-            "Without a fresh result",
-            "Issuers that are configured and of which nobody has told anything for three "
-            "probe intervals: neither good nor bad.",
-            _now(
-                common.counted(
-                    f"group by (issuer) ({OF('oidc_issuer_info')}) unless on (issuer) {USABLE}",
-                    OF("oidc_issuer_info"),
-                )
-            ),
-            thresholds=words.NONE_IS_BETTER,
-            no_value="no exporter",
-        ),
-        model.stat(
-            "Over half of the budget",
-            "Issuers of which 95 of 100 probes take more than the share of the budget at "
-            "which OIDCIssuerLatencyHigh warns (oidc:threshold:latency_warning_ratio).",
-            _now(common.counted(common.slow(OF), LATENCY)),
-            thresholds=words.NONE_IS_BETTER,
-            no_value="nobody knows",
-        ),
-        model.stat(
-            "Vantages",
-            "Places that told something fresh of any issuer, and those that did so within "
-            "the last day or have an exporter, but are silent now.",
-            _now("count(vantage:oidc_issuers:count)", "reporting", "reporting"),
-            _now(_silent(), "silent", "silent"),
-            names=True,
-            no_value="none",
-            overrides=[
-                model.override("silent", prop("thresholds", words.NONE_IS_BETTER)),
-            ],
-        ),
-        model.stat(
-            "Worst error budget",
-            "The issuer that has the least left of its error budget of 30 days. Below zero "
-            "its objective is missed.",
-            _now(
-                f"bottomk(1, {OF('issuer:oidc_error_budget:left_ratio30d')})",
-                legend="{{issuer}}",
-            ),
-            unit="percentunit",
-            decimals=0,
-            names=True,
-            thresholds=words.BUDGET_LEFT,
-            no_value=common.WITHOUT_RULES,
-            to=[
-                words.link(
-                    "Show the error budgets",
-                    words.dashboard_url("oidc-slo", *CARRIED, "issuer"),
-                )
-            ],
-        ),
-        model.stat(
-            "Firing alerts",
-            "Alerts of this exporter's rules that fire. Zero is only said while the watchdog "
-            "shows that alerts are evaluated at all.",
-            *(
-                _now(_firing(severity), severity, severity)
-                for severity in ("critical", "warning")
-            ),
-            names=True,
-            no_value="no watchdog",
-            overrides=[
-                model.override("critical", prop("thresholds", words.NONE_IS_GOOD)),
-                model.override("warning", prop("thresholds", words.NONE_IS_BETTER)),
-            ],
-        ),
-    ]
+    return [_unusable(), _unknown(), _slow(), _vantages(), _budget(), _firing()]
 
 
-def _silent() -> str:
-    known = "last_over_time(vantage:oidc_issuers:count[1d]) or instance:oidc_exporter:up"
-    reporting = "vantage:oidc_issuers:count"
-    return common.counted(
-        f"group by (vantage) ({known}) unless on (vantage) {reporting}",
-        f"{reporting} or instance:oidc_exporter:up",
+def _unusable() -> Json:
+    return model.stat(
+        "Unusable now",
+        "Issuers of which most vantages say that STS would get no usable key from them.",
+        now(counted(f"{USABLE} == 0", USABLE)),
+        thresholds=words.NONE_IS_GOOD,
+        filled=True,
+        no_value="nobody knows",
     )
 
 
-def _firing(severity: str) -> str:
-    firing = f'ALERTS{{alertname=~"OIDC.+",alertstate="firing",severity="{severity}"}}'
-    return common.counted(firing, 'ALERTS{alertname="OIDCExporterWatchdog"}')
+def _unknown() -> Json:
+    silent = f"group by (issuer) ({KNOWN}) unless on (issuer) {USABLE}"
+    return model.stat(
+        "Without a fresh result",
+        "Issuers that are configured and of which nobody has told anything for three probe "
+        "intervals: neither good nor bad.",
+        now(counted(silent, KNOWN)),
+        thresholds=words.NONE_IS_BETTER,
+        no_value="no exporter",
+    )
+
+
+def _slow() -> Json:
+    return model.stat(
+        "Over half of the budget",
+        "Issuers of which 95 of 100 probes take more than the share of the budget at which "
+        "OIDCIssuerLatencyHigh warns (oidc:threshold:latency_warning_ratio).",
+        now(counted(expressions.slow(OF), LATENCY)),
+        thresholds=words.NONE_IS_BETTER,
+        no_value="nobody knows",
+    )
+
+
+def _vantages() -> Json:
+    reporting = "vantage:oidc_issuers:count"
+    expected = "instance:oidc_exporter:up"
+    known = f"last_over_time({reporting}[1d]) or {expected}"
+    silent = f"group by (vantage) ({known}) unless on (vantage) {reporting}"
+    return model.stat(
+        "Vantages",
+        "Places that told something fresh of any issuer, and those that did so within the "
+        "last day or have an exporter, but are silent now.",
+        now(f"count({reporting})", "reporting", "reporting"),
+        now(counted(silent, f"{reporting} or {expected}"), "silent", "silent"),
+        text="value_and_name",
+        no_value="none",
+        overrides=[fields.override("silent", fields.prop("thresholds", words.NONE_IS_BETTER))],
+    )
+
+
+def _budget() -> Json:
+    slo = words.dashboard_url("oidc-slo", *common.PLACES, "issuer")
+    left = OF("issuer:oidc_error_budget:left_ratio30d")
+    return model.stat(
+        "Worst error budget",
+        "The issuer that has the least left of its error budget of 30 days. Below zero its "
+        "objective is missed.",
+        now(f"bottomk(1, {left})", legend="{{issuer}}"),
+        unit="percentunit",
+        decimals=0,
+        text="value_and_name",
+        thresholds=words.BUDGET_LEFT,
+        no_value=common.WITHOUT_RULES,
+        to=[words.link("Show the error budgets", slo)],
+    )
+
+
+def _firing() -> Json:
+    watchdog = 'ALERTS{alertname="OIDCExporterWatchdog"}'
+    found = {"critical": words.NONE_IS_GOOD, "warning": words.NONE_IS_BETTER}
+    return model.stat(
+        "Firing alerts",
+        "Alerts of this exporter's rules that fire. Zero is only said while the watchdog "
+        "shows that alerts are evaluated at all.",
+        *(
+            now(counted(expressions.firing(f'severity="{level}"'), watchdog), level, level)
+            for level in found
+        ),
+        text="value_and_name",
+        no_value="no watchdog",
+        overrides=[
+            fields.override(level, fields.prop("thresholds", thresholds))
+            for level, thresholds in found.items()
+        ],
+    )
 
 
 def _issuers() -> Json:
     return model.table(
         "Issuers",
         "One row an issuer, the worst first. The cause is what most of the failing vantages "
-        "met and leads to what to do about it; everything else leads to the issuer. An empty "
-        "cell means that nobody has a fresh fact.",
-        [
-            Column(title="Issuer", label="issuer", properties=(_to_issuer(), _width(180))),
-            _column(
-                "State",
-                "state",
-                common.state(OF),
-                "none",
-                *model.background(words.STATE),
-                _width(120),
-            ),
-            _cause(),
-            *_columns(),
-        ],
+        "met and leads to what to do about it; everything else leads to the issuer. A dash "
+        "means that nobody has a fresh fact.",
+        fields.label("Issuer", "issuer", _to_issuer(), fields.width(180)),
+        *_verdicts(),
+        *_latest(),
+        *_outlook(),
         h=12,
         join="issuer",
         sort="State",
     )
 
 
-def _cause() -> Column:
-    cause = common.caused(OF("issuer:oidc_failure:vantages"))
-    expr = f"max by (issuer, cause) (topk by (issuer) (1, {cause}))"
-    properties = (
-        prop("mappings", words.CAUSE),
-        model.links(words.to_cause()),
-        _width(290),
-    )
-    query = Query(expr=expr, ref="cause", instant=True, format="table")
-    return Column(title="Cause", label="cause", query=query, properties=properties)
-
-
-def _columns() -> list[Column]:
+def _verdicts() -> list[Column]:
+    last = OF("oidc_probe_success_timestamp_seconds")
+    failing = "and on (job, instance, issuer) instance:oidc_usable:bool == 0"
+    state = fields.background(words.STATE)
     return [
-        _column("Last good probe", "since", _since(), "dateTimeFromNow"),
-        _column("Good from", "good", f"sum by (issuer) ({VOTES})", "none"),
-        _column("of vantages", "vantages", f"count by (issuer) ({VOTES})", "none"),
+        _column("State", "state", expressions.state(OF), *state, fields.width(120)),
+        _cause(),
+        _column(
+            "Last good probe",
+            "since",
+            f"1000 * max by (issuer) ({last} {failing})",
+            unit="dateTimeFromNow",
+        ),
+        _column("Good from", "good", f"sum by (issuer) ({VOTES})"),
+        _column("of vantages", "vantages", f"count by (issuer) ({VOTES})"),
+    ]
+
+
+def _cause() -> Column:
+    cause = expressions.caused(OF("issuer:oidc_failure:vantages"))
+    return Column(
+        title="Cause",
+        label="cause",
+        query=rows(f"max by (issuer, cause) (topk by (issuer) (1, {cause}))", "cause"),
+        properties=(
+            fields.prop("mappings", words.CAUSE),
+            fields.links(words.to_cause()),
+            fields.width(290),
+        ),
+    )
+
+
+def _latest() -> list[Column]:
+    status = OF("oidc_fetch_status_code")
+    keys = f"sum by (job, instance, issuer) ({OF('oidc_jwks_usable_keys')} {FRESH})"
+    return [
         _column(
             "p95 of budget",
             "p95",
             LATENCY,
-            "percentunit",
-            *model.gauge_cell(words.OF_BUDGET),
-            prop("decimals", 0),
-            _width(150),
+            *fields.gauge_cell(words.OF_BUDGET),
+            fields.decimals(0),
+            fields.width(150),
+            unit="percentunit",
         ),
         _column(
             "Status",
             "status",
-            f"max by (issuer) ({OF('oidc_fetch_status_code')} {FRESH})",
-            "none",
-            *model.coloured_text(words.STATUS),
+            f"max by (issuer) ({status} {FRESH})",
+            *fields.coloured_text(words.STATUS),
         ),
         _column(
             "Caching",
             "cacheable",
             OF("issuer:oidc_jwks_cacheable:min"),
-            "none",
-            *model.coloured_text(words.CACHEABLE),
+            *fields.coloured_text(words.CACHEABLE),
         ),
         _column(
             "Usable keys",
             "keys",
-            "min by (issuer) (sum by (job, instance, issuer) "
-            f"({OF('oidc_jwks_usable_keys')} {FRESH}))",
-            "none",
-            *model.coloured_text(steps=words.steps((None, words.RED), (1, words.GREEN))),
+            f"min by (issuer) ({keys})",
+            *fields.coloured_text(thresholds=words.SOME_IS_GOOD),
         ),
+    ]
+
+
+def _outlook() -> list[Column]:
+    end = OF("issuer:oidc_tls_certificate_not_after_timestamp_seconds:min")
+    alerts = expressions.firing('severity=~"critical|warning",issuer=~"$issuer"')
+    return [
         _column(
             "Certificate",
             "certificate",
-            "("
-            + OF("issuer:oidc_tls_certificate_not_after_timestamp_seconds:min")
-            + " - time()) / 86400",
-            "suffix: days",
-            prop("decimals", 0),
-            *model.coloured_text(steps=words.steps((None, words.RED), (0, words.PLAIN))),
+            f"({end} - time()) / 86400",
+            *fields.coloured_text(thresholds=words.EXPIRED),
+            fields.decimals(0),
+            unit="suffix: days",
         ),
         _column(
             "Error budget",
             "budget",
             OF("issuer:oidc_error_budget:left_ratio30d"),
-            "percentunit",
-            *model.gauge_cell(words.BUDGET_LEFT),
-            prop("decimals", 0),
-            _width(130),
+            *fields.gauge_cell(words.BUDGET_LEFT),
+            fields.decimals(0),
+            fields.width(130),
+            unit="percentunit",
         ),
         _column(
             "Alerts",
             "alerts",
-            'count by (issuer) (ALERTS{alertname=~"OIDC.+",alertstate="firing",'
-            'severity=~"critical|warning",issuer=~"$issuer"})',
-            "none",
-            *model.coloured_text(steps=words.NONE_IS_BETTER),
+            f"count by (issuer) ({alerts})",
+            *fields.coloured_text(thresholds=words.NONE_IS_BETTER),
         ),
     ]
 
 
-def _since() -> str:
-    last = OF("oidc_probe_success_timestamp_seconds")
-    failing = "and on (job, instance, issuer) instance:oidc_usable:bool == 0"
-    return f"1000 * max by (issuer) ({last} {failing})"
-
-
-def _column(title: str, ref: str, expr: str, unit: str, *properties: Json) -> Column:
-    query = Query(expr=expr, ref=ref, instant=True, format="table")
-    found = (*properties, _to_issuer())
-    return Column(title=title, query=query, unit=unit, properties=found)
+def _column(title: str, ref: str, expr: str, *properties: Json, unit: str = "none") -> Column:
+    return fields.value(title, rows(expr, ref), *properties, _to_issuer(), unit=unit)
 
 
 def _to_issuer() -> Json:
-    return model.links(words.to_issuer())
-
-
-def _width(pixels: int) -> Json:
-    return prop("custom.width", pixels)
-
-
-def _alerts() -> Json:
-    firing = (
-        'ALERTS_FOR_STATE{alertname=~"OIDC.+",alertname!="OIDCExporterWatchdog"} * 1000\n'
-        "and ignoring (alertstate) "
-        'ALERTS{alertname=~"OIDC.+",alertstate="firing",severity=~"critical|warning"}'
-    )
-    return model.table(
-        "Firing alerts",
-        "What fires, since when its condition holds, and where the runbook stands. Also alerts "
-        "of the exporters themselves, whatever issuers are chosen.",
-        [
-            Column(
-                title="Severity",
-                label="severity",
-                properties=(*model.background(words.SEVERITY), _width(100)),
-            ),
-            Column(
-                title="Alert",
-                label="alertname",
-                properties=(model.links(words.to_runbook()), _width(280)),
-            ),
-            Column(title="Issuer", label="issuer", properties=(_to_issuer(),)),
-            Column(title="Vantage", label="vantage"),
-            Column(
-                title="Exporter",
-                label="instance",
-                properties=(model.links(words.to_exporter()),),
-            ),
-            Column(title="Team", label="team"),
-            Column(
-                title="Since",
-                query=Query(expr=firing, instant=True, format="table"),
-                unit="dateTimeFromNow",
-            ),
-        ],
-        h=7,
-        sort="Since",
-        descending=True,
-        no_value="No alert fires.",
-    )
+    return fields.links(words.to_issuer())
 
 
 def _states() -> Json:
-    rank = (
-        f"avg by (issuer) ({common.over_time('avg_over_time', VOTES)})"
-        f" or 0 * group by (issuer) ({OF('oidc_issuer_info')})"
-    )
+    usable = expressions.over_time("avg_over_time", VOTES)
+    rank = f"avg by (issuer) ({usable}) or 0 * group by (issuer) ({KNOWN})"
     return model.timeline(
         "State of the issuers",
         "Unusable: most vantages say that STS would get no key. Degraded: some exporter says "
         "so, or the latency is over half of the budget. No fresh result: nobody knows. The "
-        f"{model.PER_PAGE} issuers that were unusable for longest, over all vantages.",
+        f"{PER_PAGE} issuers that were unusable for longest, over all vantages, by name.",
         Query(
-            expr=common.worst(common.state(OF), rank, lowest=True),
+            expr=expressions.worst(expressions.state(OF), rank, lowest=True),
             legend="{{issuer}}",
         ),
         h=10,
         mappings=words.STATE,
-        show="never",
         no_value="no issuer is configured or scraped",
-        to=[words.to_issuer("${__field.labels.issuer}")],
+        to=TO_ISSUER,
     )
 
 
@@ -340,7 +293,7 @@ def _matrix() -> Json:
         "Issuer by vantage",
         "What each vantage says of each issuer now; an empty cell says nothing. One red column "
         "is that vantage's own network, one red row is the issuer.",
-        Query(expr=f"sort({common.placed(VOTES)})", instant=True, format="table"),
+        rows(f"sort({expressions.placed(VOTES)})"),
         row="issuer",
         column="vantage",
         mappings=words.VOTE,
@@ -353,18 +306,18 @@ def _matrix() -> Json:
 
 def _latencies() -> Json:
     limits, looks = common.latency_limits()
-    rank = common.over_time("max_over_time", LATENCY)
+    rank = expressions.over_time("max_over_time", LATENCY)
     return model.lines(
         "Time against the budget",
         "What 95 of 100 probes within half an hour stay under, as a share of the budget, in "
         "the middle one of the vantages. Beyond 100 % STS has given up. The lines are those "
-        f"that alerts compare with. The {model.PER_PAGE} slowest issuers.",
-        Query(expr=common.worst(LATENCY, rank), legend="{{issuer}}"),
+        f"that alerts compare with. The {PER_PAGE} slowest issuers.",
+        Query(expr=expressions.worst(LATENCY, rank), legend="{{issuer}}"),
         *limits,
         unit="percentunit",
         w=14,
         h=10,
         overrides=looks,
         no_value=common.WITHOUT_RULES,
-        to=[words.to_issuer("${__field.labels.issuer}")],
+        to=TO_ISSUER,
     )

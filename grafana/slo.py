@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grafana import common, model, words
-from grafana.model import Column, Query, prop
+from grafana import common, expressions, fields, frame, model, words
+from grafana.fields import Column, Query, now, rows
+from grafana.model import PER_PAGE
 from grafana.names import Selectors, threshold
 
 if TYPE_CHECKING:
     from grafana.names import Json
 
 OF = Selectors()
+USABLE = OF("issuer:oidc_usable:bool")
 LEFT = OF("issuer:oidc_error_budget:left_ratio30d")
+#: The whole budget, in seconds.
+WHOLE = "(1 - oidc:objective:ratio) * 30 * 86400"
 #: Each alert's long and short window, the threshold both are held against, and whether it
 #: pages (red) or makes a ticket (amber).
 PAIRS = (
@@ -21,11 +25,12 @@ PAIRS = (
     ("1d", "2h", "oidc:threshold:burnrate_1d", words.AMBER),
     ("3d", "6h", "oidc:threshold:burnrate_3d", words.AMBER),
 )
+TO_ISSUER = [words.to_issuer("${__field.labels.issuer}")]
 
 
 def build() -> Json:
     """The dashboard `oidc-slo`."""
-    return model.dashboard(
+    return frame.dashboard(
         "oidc-slo",
         "SLO",
         "The share of time in which AWS STS could have got a usable key, against the "
@@ -41,12 +46,7 @@ def build() -> Json:
             _left(),
         ],
         variables=common.variables("issuer"),
-        annotations=[
-            common.pages(
-                'alertname=~"OIDCIssuer.+",alertstate="firing",severity="critical",'
-                'issuer=~"$issuer"'
-            )
-        ],
+        annotations=[common.pages('issuer=~"$issuer"')],
         to=common.head("oidc-slo"),
         since="now-7d",
         refresh="5m",
@@ -58,7 +58,7 @@ def _numbers() -> list[Json]:
         model.stat(
             "Objective",
             "Share of the time in which an issuer shall be usable (oidc:objective:ratio).",
-            Query(expr="oidc:objective:ratio", instant=True),
+            now("oidc:objective:ratio"),
             unit="percentunit",
             decimals=2,
             w=6,
@@ -67,7 +67,7 @@ def _numbers() -> list[Json]:
         model.stat(
             "Error budget of 30 days",
             "How long an issuer may be unusable within 30 days.",
-            Query(expr="(1 - oidc:objective:ratio) * 30 * 86400", instant=True),
+            now(WHOLE),
             unit="dtdurations",
             w=6,
             no_value=common.WITHOUT_RULES,
@@ -75,62 +75,59 @@ def _numbers() -> list[Json]:
         model.stat(
             "Objective missed",
             "Issuers that have spent more than their error budget of 30 days.",
-            Query(expr=common.counted(f"{LEFT} < 0", LEFT), instant=True),
+            now(expressions.counted(f"{LEFT} < 0", LEFT)),
             thresholds=words.NONE_IS_GOOD,
             w=6,
             no_value=common.WITHOUT_RULES,
         ),
-        model.stat(
-            "Watched",
-            "Of how much of the last 30 days anybody knows anything, for the issuer of which "
-            "least is known. The budget of a new issuer speaks of its short life only.",
-            Query(expr=_watched(), instant=True),
-            unit="percentunit",
-            decimals=0,
-            w=6,
-            no_value=common.WITHOUT_RULES,
-        ),
+        _watched(),
     ]
 
 
-def _watched() -> str:
-    # An hour's steps: 30 days of every sample of every issuer are too much for a number.
-    known = f"count_over_time({OF('issuer:oidc_usable:bool')}[30d:1h])"
-    return f"clamp_max(min({known}) / (30 * 24), 1)"
+def _watched() -> Json:
+    # In steps of an hour: every sample of 30 days is too much for one number.
+    hours = f"count_over_time({USABLE}[30d:1h])"
+    return model.stat(
+        "Watched",
+        "Of how much of the last 30 days anybody knows anything, for the issuer of which "
+        "least is known. The budget of a new issuer speaks of its short life only.",
+        now(f"clamp_max(min({hours}) / (30 * 24), 1)"),
+        unit="percentunit",
+        decimals=0,
+        w=6,
+        no_value="less than an hour",
+    )
 
 
 def _budgets() -> Json:
-    columns = [
-        Column(title="Issuer", label="issuer", properties=(_to_issuer(), _width(220))),
-        _column(
-            "Budget left",
-            "left",
-            LEFT,
-            "percentunit",
-            *model.gauge_cell(words.BUDGET_LEFT),
-            prop("decimals", 1),
-        ),
-        _column(
-            "Time left",
-            "time",
-            f"clamp_min({LEFT}, 0) * scalar(1 - oidc:objective:ratio) * 30 * 86400",
-            "dtdurations",
-        ),
-        _column(
-            "Usable, 30 days",
-            "usable",
-            OF("issuer:oidc_usable:ratio30d"),
-            "percentunit",
-            prop("decimals", 3),
-        ),
-        *(_rate(*pair) for pair in PAIRS),
-    ]
     return model.table(
         "Error budgets",
         "One row an issuer, the emptiest budget first. The burn rates are those that the "
         "alerts compare: the smaller one of a long and a short window; 1 spends the budget in "
         "exactly 30 days.",
-        columns,
+        fields.label("Issuer", "issuer", _to_issuer(), fields.width(220)),
+        _column(
+            "Budget left",
+            "left",
+            LEFT,
+            *fields.gauge_cell(words.BUDGET_LEFT),
+            fields.decimals(1),
+            unit="percentunit",
+        ),
+        _column(
+            "Time left",
+            "time",
+            f"clamp_min({LEFT}, 0) * scalar({WHOLE})",
+            unit="dtdurations",
+        ),
+        _column(
+            "Usable, 30 days",
+            "usable",
+            OF("issuer:oidc_usable:ratio30d"),
+            fields.decimals(3),
+            unit="percentunit",
+        ),
+        *(_rate(*pair) for pair in PAIRS),
         join="issuer",
         sort="Budget left",
         h=10,
@@ -139,9 +136,8 @@ def _budgets() -> Json:
 
 def _rate(long: str, short: str, name: str, color: str) -> Column:
     colors = words.steps((None, words.PLAIN), (threshold(name), color))
-    cell = model.coloured_text(steps=colors)
-    title = f"Burn rate {long}"
-    return _column(title, long, _burn(long, short), "suffix:x", *cell, prop("decimals", 1))
+    cell = (*fields.coloured_text(thresholds=colors), fields.decimals(1))
+    return _column(f"Burn rate {long}", long, _burn(long, short), *cell, unit="suffix:x")
 
 
 def _burn(long: str, short: str) -> str:
@@ -154,70 +150,68 @@ def _burn(long: str, short: str) -> str:
     return f"min by (issuer) ({' or '.join(marked)})"
 
 
-def _column(title: str, ref: str, expr: str, unit: str, *properties: Json) -> Column:
-    query = Query(expr=expr, ref=ref, instant=True, format="table")
-    return Column(title=title, query=query, unit=unit, properties=(*properties, _to_issuer()))
+def _column(title: str, ref: str, expr: str, *properties: Json, unit: str = "none") -> Column:
+    return fields.value(title, rows(expr, ref), *properties, _to_issuer(), unit=unit)
 
 
 def _to_issuer() -> Json:
-    return model.links(words.to_issuer())
-
-
-def _width(pixels: int) -> Json:
-    return prop("custom.width", pixels)
+    return fields.links(words.to_issuer())
 
 
 def _burning(long: str, short: str, name: str, color: str) -> Json:
-    consequence = "pages" if color == words.RED else "makes a ticket"
-    rank = common.over_time("max_over_time", OF(f"issuer:oidc_error_budget:burnrate{long}"))
+    consequence = "wakes somebody" if color == words.RED else "makes a ticket"
+    rate = OF(f"issuer:oidc_error_budget:burnrate{long}")
+    rank = expressions.over_time("max_over_time", rate)
     return model.lines(
         f"Burn rate over {long} and {short}",
         f"How many times faster than evenly over 30 days the error budget goes, both over "
-        f"{long} and over {short}. Beyond the line it {consequence}. The {model.PER_PAGE} "
+        f"{long} and over {short}. What stays beyond the line {consequence}. The {PER_PAGE} "
         "issuers that burnt fastest.",
-        Query(expr=common.worst(_burn(long, short), rank), legend="{{issuer}}"),
+        Query(expr=expressions.worst(_burn(long, short), rank), legend="{{issuer}}"),
         common.threshold_line(name, "alert"),
         unit="suffix:x",
         decimals=1,
-        overrides=[model.limit("alert", color)],
+        overrides=[fields.limit("alert", color)],
         no_value=common.WITHOUT_RULES,
-        to=[words.to_issuer("${__field.labels.issuer}")],
+        to=TO_ISSUER,
     )
 
 
 def _bad_minutes() -> Json:
-    bad = f"(1 - {OF('issuer:oidc_usable:ratio1d')}) * 1440"
-    rank = "1 - " + common.over_time("min_over_time", OF("issuer:oidc_usable:ratio1d"))
+    ratio = OF("issuer:oidc_usable:ratio1d")
+    rank = "1 - " + expressions.over_time("min_over_time", ratio)
     return model.lines(
         "Bad minutes a day",
         "Minutes of the 24 hours before each bar in which an issuer was unusable; where it "
-        f"was watched for part of a day, as if all of it had been so. The {model.PER_PAGE} "
-        "issuers with the worst day.",
-        Query(expr=common.worst(bad, rank), legend="{{issuer}}"),
+        f"was watched for part of a day, as if all of it had been so. The {PER_PAGE} issuers "
+        "with the worst day.",
+        Query(
+            expr=expressions.worst(f"(1 - {ratio}) * 1440", rank),
+            legend="{{issuer}}",
+        ),
         unit="m",
-        bars=True,
-        stacked=True,
+        drawn="bars",
         interval="1d",
         decimals=0,
         legend=("max", "sum"),
         no_value=common.WITHOUT_RULES,
-        to=[words.to_issuer("${__field.labels.issuer}")],
+        to=TO_ISSUER,
     )
 
 
 def _left() -> Json:
-    rank = common.over_time("min_over_time", LEFT)
+    rank = expressions.over_time("min_over_time", LEFT)
     return model.lines(
         "Error budget left",
         "What was left of the budget of the 30 days before each moment; below zero the "
-        f"objective is missed. The {model.PER_PAGE} issuers with the least.",
-        Query(expr=common.worst(LEFT, rank, lowest=True), legend="{{issuer}}"),
+        f"objective is missed. The {PER_PAGE} issuers with the least.",
+        Query(expr=expressions.worst(LEFT, rank, lowest=True), legend="{{issuer}}"),
         Query(expr="0 * oidc:objective:ratio", ref="spent", legend="spent"),
         unit="percentunit",
         decimals=0,
         least=None,
         legend=("min", "lastNotNull"),
-        overrides=[model.limit("spent", words.RED)],
+        overrides=[fields.limit("spent", words.RED)],
         no_value=common.WITHOUT_RULES,
-        to=[words.to_issuer("${__field.labels.issuer}")],
+        to=TO_ISSUER,
     )

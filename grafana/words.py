@@ -90,6 +90,7 @@ SOME_IS_GOOD = steps((None, RED), (1, GREEN))
 NONE_IS_BETTER = steps((None, GREEN), (1, AMBER))
 ALWAYS_BAD = steps((None, RED))
 ALWAYS_WORRYING = steps((None, AMBER))
+EXPIRED = steps((None, RED), (0, PLAIN))
 #: A latency as a share of the budget.
 OF_BUDGET = steps(
     (None, GREEN),
