@@ -20,10 +20,10 @@ PARTS = {
     "judgement": "text urls caching strict_json material keys documents chain findings judge"
     " advice",
     "the network": "clock faults resolve trust transport exchange fetch tls12 probe",
-    "keeping": "metric state samples family families own_metrics store exposition reply"
+    "keeping": "metric history state samples family families own_metrics store exposition reply"
     " catalogue",
+    "telling": "wording facts waterfall terminal report_json summary",
     "running": "deadlines sharding guard schedule log on_demand web app",
-    "telling": "wording facts waterfall terminal report_json",
     "the command": "argument_types arguments check cli healthcheck",
 }
 ORDER = [module for modules in PARTS.values() for module in modules.split()]
