@@ -88,11 +88,15 @@ class Guard:
             if due is not None:
                 delay = max(0.0, self.clock.now() - due)
                 self.write(issuer, self.book.started, issuer, delay)
-            self.in_flight += 1
-            try:
-                return await self._survive(issuer, attempt)
-            finally:
-                self.in_flight -= 1
+            return await self.run_within(issuer, attempt)
+
+    async def run_within(self, issuer: Issuer, attempt: int) -> Report:
+        """The same, for who holds a place already."""
+        self.in_flight += 1
+        try:
+            return await self._survive(issuer, attempt)
+        finally:
+            self.in_flight -= 1
 
     def write(
         self, issuer: Issuer, entry: Callable[P, None], *args: P.args, **kwargs: P.kwargs

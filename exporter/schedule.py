@@ -87,10 +87,10 @@ class Scheduler:
         Returns:
             None if *issuer* has asked to be left alone while this waited for its place.
         """
-        async with self._spare.slot(issuer):
+        async with self._spare.slot(issuer), self._guard.caps.slot(issuer):
             if self.is_held(issuer):
                 return None
-            report = await self._guard.run(issuer, 1, None)
+            report = await self._guard.run_within(issuer, 1)
         line = self._line(issuer)
         if line is not None:
             line.heed(report)
