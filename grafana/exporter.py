@@ -12,7 +12,7 @@ from grafana.names import Selectors
 if TYPE_CHECKING:
     from grafana.names import Json
 
-OF = Selectors()
+OF = Selectors(issuer="")
 BY = "by (job, instance)"
 NAME = "{{instance}}"
 NO_EXPORTER = "no exporter is scraped"
@@ -56,8 +56,8 @@ def build() -> Json:
 def _numbers() -> list[Json]:
     return [
         model.stat(
-            "Exporters",
-            "How many answer Prometheus, and how many do not.",
+            "Up and down",
+            "How many exporters answer Prometheus, and how many do not.",
             now(counted(f"{UP} == 1", UP), "up", "up"),
             now(counted(f"{UP} == 0", UP), "down", "down"),
             text="value_and_name",

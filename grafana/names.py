@@ -65,10 +65,10 @@ def threshold(name: str) -> float:
     """The number behind a recorded constant such as `oidc:threshold:quorum_ratio`."""
     if name not in RECORDED:
         raise UnknownNameError(name, KNOWN, name)
-    call = ast.parse(RECORDED[name].strip(), mode="eval").body
-    if not isinstance(call, ast.Call):
+    constant = re.fullmatch(r"vector\((.*)\)", RECORDED[name].strip())
+    if constant is None:
         raise TypeError(f"{name} is no constant: {RECORDED[name]}")
-    return _number(call.args[0])
+    return _number(ast.parse(constant[1], mode="eval").body)
 
 
 def _number(node: ast.expr) -> float:
@@ -85,7 +85,8 @@ class Selectors:
     """Selectors that narrow a series to what the variables of a dashboard have chosen.
 
     Attributes:
-        issuer: Operator and variable; a dashboard about one issuer takes the name literally.
+        issuer: Operator and variable: a dashboard about one issuer takes the name literally.
+            Empty where issuers are not chosen among.
     """
 
     issuer: str = '=~"$issuer"'
@@ -98,6 +99,7 @@ class Selectors:
         chosen = {
             variable: self.issuer if variable == "issuer" else f'=~"${variable}"'
             for variable in variables_of(name)
+            if variable != "issuer" or self.issuer
         }
         body = ",".join(f"{label}{value}" for label, value in {**chosen, **matchers}.items())
         return f"{name}{{{body}}}" if body else name

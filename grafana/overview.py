@@ -133,7 +133,7 @@ def _firing() -> Json:
     watchdog = 'ALERTS{alertname="OIDCExporterWatchdog"}'
     found = {"critical": words.NONE_IS_GOOD, "warning": words.NONE_IS_BETTER}
     return model.stat(
-        "Firing alerts",
+        "Alerts",
         "Alerts of this exporter's rules that fire. Zero is only said while the watchdog "
         "shows that alerts are evaluated at all.",
         *(
