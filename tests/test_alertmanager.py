@@ -422,6 +422,10 @@ def test_what_is_wrong_with_one_issuer_comes_in_one_message(tmp_path):
         "[CRITICAL] auth0: Summary of OIDCIssuerUnusable.",
         "[CRITICAL] okta: Summary of OIDCIssuerUnusable. (2 alerts)",
     ]
+    # Not those of whatever comes first in the alphabet.
+    assert {message.content["links"][0]["href"] for message in messages} == {
+        "https://runbooks.example/OIDCIssuerUnusable.md"
+    }
 
 
 def test_a_ticket_names_vantage_and_team_and_links_to_its_runbook(tmp_path):
