@@ -16,12 +16,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 #: What a loaded machine may need; a good run needs a fraction of it.
 PATIENCE_SECONDS = 20.0
 _POLL_SECONDS = 0.02
+#: The daemon of this checkout.
+COMMAND = (sys.executable, "-m", "exporter")
 
 
 @dataclass
@@ -79,15 +81,17 @@ class Daemon:
 
 
 @contextmanager
-def daemon(folder: Path, config: Path, *flags: str) -> Iterator[Daemon]:
-    """Run the daemon on *config* at a free port, until the block ends."""
+def daemon(
+    folder: Path, config: Path, *flags: str, command: Sequence[str] = COMMAND
+) -> Iterator[Daemon]:
+    """Run the daemon, by its *command*, on *config* at a free port, until the block ends."""
     log_file = folder / "daemon.log"
-    command = [
-        *(sys.executable, "-m", "exporter", f"--config.file={config}"),
+    arguments = [
+        f"--config.file={config}",
         *("--web.listen-address=127.0.0.1:0", "--log.level=debug", *flags),
     ]
     with log_file.open("wb") as stream:
-        process = subprocess.Popen(command, stderr=stream, env=environment())
+        process = subprocess.Popen([*command, *arguments], stderr=stream, env=environment())
     running = Daemon(process, log_file)
     try:
         running.started = running.until(lambda: running.events("exporter.started"))[0]
