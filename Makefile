@@ -9,6 +9,7 @@ PROMETHEUS := deploy/prometheus
 # What the tests run beside the exporter.
 TOOLS := sh scripts/packages.sh git:git prometheus:prometheus prometheus:promtool $\
     prometheus-alertmanager:prometheus-alertmanager prometheus-alertmanager:amtool $\
+    prometheus-blackbox-exporter:prometheus-blackbox-exporter $\
     bash:bash curl:curl jq:jq openssl:openssl
 
 # Modules without I/O and without a clock: nothing excuses a branch that no test takes.
@@ -16,6 +17,7 @@ PURE := exporter/advice/*,exporter/caching.py,exporter/chain.py,exporter/deadlin
     exporter/documents.py,exporter/durations.py,exporter/families.py,exporter/family.py,$\
     exporter/faults.py,exporter/findings.py,exporter/judge.py,exporter/keys.py,$\
     exporter/material.py,exporter/metric.py,exporter/model.py,exporter/reasons.py,$\
+    exporter/reply.py,exporter/sharding.py,$\
     exporter/samples.py,exporter/state.py,exporter/strict_json.py,exporter/text.py,exporter/urls.py
 
 .DEFAULT_GOAL := help
@@ -47,6 +49,7 @@ check: $(READY) ## Lint, formatting, types, rules and their tests, dashboards
 	promtool check rules --lint=all --lint-fatal $(PROMETHEUS)/rules/*.yaml
 	promtool check config $(PROMETHEUS)/prometheus.yaml
 	promtool check config $(PROMETHEUS)/prometheus-vantages.yaml
+	promtool check config $(PROMETHEUS)/prometheus-probe.yaml
 	promtool test rules $(PROMETHEUS)/tests/*.test.yaml
 	amtool check-config deploy/alertmanager/alertmanager.yaml
 
@@ -55,6 +58,7 @@ check-extended: ## The rules once more, by a promtool 3 and by pint, both built 
 	$(GO_TOOLS)/promtool check rules --lint=all --lint-fatal $(PROMETHEUS)/rules/*.yaml
 	$(GO_TOOLS)/promtool check config $(PROMETHEUS)/prometheus.yaml
 	$(GO_TOOLS)/promtool check config $(PROMETHEUS)/prometheus-vantages.yaml
+	$(GO_TOOLS)/promtool check config $(PROMETHEUS)/prometheus-probe.yaml
 	$(GO_TOOLS)/promtool test rules $(PROMETHEUS)/tests/*.test.yaml
 	$(GO_TOOLS)/pint --offline --config $(PROMETHEUS)/pint.hcl lint --min-severity=warning \
 	    --fail-on=warning $(PROMETHEUS)/rules

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tests.probing import Bench
 
 LIMITS = Limits(concurrency=100, concurrency_per_host=100)
-#: Its place is the last quarter of the day, so that no tick comes into a test.
+#: Its place in a day's interval is hours after the start: no tick comes into a test.
 NAME = "good"
 
 
