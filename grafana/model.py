@@ -106,9 +106,15 @@ def _kept(names: list[str]) -> Json:
 
 
 def _table_options(sort: Sequence[Json]) -> Json:
-    # Newer tables have no such footer (12.2), but still read their pagination from it.
+    # Pagination has moved out of the footer (12.3): each Grafana reads the one it knows.
     footer = {"show": False, "reducer": [], "countRows": False, "enablePagination": True}
-    return {"cellHeight": "sm", "footer": footer, "showHeader": True, "sortBy": list(sort)}
+    return {
+        "cellHeight": "sm",
+        "enablePagination": True,
+        "footer": footer,
+        "showHeader": True,
+        "sortBy": list(sort),
+    }
 
 
 def matrix(
@@ -125,7 +131,12 @@ def matrix(
     no_value: str = EMPTY,
 ) -> Json:
     """A table with a column for every value of one label, and a row for those of another."""
-    grouping = {"columnField": column, "rowField": row, "valueField": "Value"}
+    grouping = {
+        "columnField": column,
+        "emptyValue": "null",
+        "rowField": row,
+        "valueField": "Value",
+    }
     panel = _panel(
         "table",
         (title, description),

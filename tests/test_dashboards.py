@@ -615,6 +615,16 @@ def test_the_link_of_an_alert_ends_at_a_dashboard_that_shows_its_labels(url):
         assert variables[name.removeprefix("var-")]["hide"] == 0
 
 
+def test_exceptions_from_the_linter_have_reasons_and_are_about_panels_that_exist():
+    exceptions = yaml.safe_load((FILES[0].parent / ".lint").read_text())["exclusions"]
+
+    assert set(exceptions) == {"target-job-rule", "target-instance-rule", "panel-units-rule"}
+    assert all(exception["reason"] for exception in exceptions.values())
+    titles = {d["title"]: [p["title"] for p in panels(d)] for d in DASHBOARDS.values()}
+    for entry in exceptions["panel-units-rule"]["entries"]:
+        assert entry["panel"] in titles[entry["dashboard"]]
+
+
 # Annotations
 
 
