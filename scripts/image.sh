@@ -50,7 +50,7 @@ version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' exporter/__init__.py)
 end
 # HEALTHCHECK is of Docker's format alone.
 # shellcheck disable=SC2086 # one word, or none
-buildah bud --quiet --isolation chroot --format docker --layers --pull-never $secret \
+buildah bud --quiet --isolation chroot --format docker --pull-never $secret \
     --build-arg "BASE=localhost/base:$suite" --build-arg "VERSION=$version" \
     --build-arg "REVISION=$(git rev-parse HEAD)" \
     --file deploy/docker/Dockerfile --tag localhost/oidc-issuer-exporter . >/dev/null
@@ -58,5 +58,4 @@ buildah bud --quiet --isolation chroot --format docker --layers --pull-never $se
 buildah rmi --prune >/dev/null 2>&1 || true
 container=$(buildah from --pull-never localhost/oidc-issuer-exporter)
 ln -s "$(buildah mount "$container")" "$folder/root"
-buildah inspect --type image --format '{{json .Docker}}' localhost/oidc-issuer-exporter \
-    >"$folder/image.json"
+buildah inspect --type image localhost/oidc-issuer-exporter >"$folder/image.json"
