@@ -96,6 +96,9 @@ def shortened(expr: str, label: str, source: str) -> str:
 
 
 def ours(expr: str, of: Selectors) -> str:
-    """*expr* of exporters only: other programs have processes and scrapes as well."""
-    known = f"last_over_time({of('oidc_exporter_build_info')}[$__range])"
+    """*expr* of exporters only: other programs have processes and scrapes as well.
+
+    Also of those that fell silent within the last day.
+    """
+    known = f"last_over_time({of('oidc_exporter_build_info')}[1d])"
     return f"{expr}\nand on (job, instance) {known}"

@@ -210,7 +210,7 @@ def _chain() -> list[Json]:
         earlier += stages
     keys = _failing(document='="jwks"', stage=f'!~"{Stage.BUDGET}|{Stage.INTERNAL}"')
     holds = "The key set is found, wherever it stands, and holds a usable key."
-    return [*found, _link("Key set", holds, keys, _at(earlier))]
+    return [*found, _link("Key set", holds, keys, _at(earlier)), _left_alone()]
 
 
 def _at(stages: Iterable[Stage]) -> str:
@@ -237,10 +237,22 @@ min(
         f"{holds} The worst of what the exporters met at their latest probe. A chain that "
         "holds can still be too slow: see the verdict.",
         now(expr),
-        w=4 if title in CHAIN else 8,
         h=3,
         mappings=words.LINK,
         filled=True,
+    )
+
+
+def _left_alone() -> Json:
+    until = OF("oidc_probe_retry_after_timestamp_seconds")
+    return model.stat(
+        "Left alone",
+        "Until when the issuer asked to be left alone (Retry-After). The exporter obeys, and "
+        "the latest result counts for so long.",
+        now(f"1000 * max({until})"),
+        h=3,
+        unit="dateTimeFromNow",
+        no_value="not asked to",
     )
 
 

@@ -49,7 +49,7 @@ CAUSE = mapped(
     {
         "good": ("good", GREEN),
         "unknown": ("no result", GREY),
-        **{advice.anchor: (advice.title, None) for advice in FAILURES.values()},
+        **{advice.anchor: (advice.title, RED) for advice in FAILURES.values()},
     }
 )
 FINDING = mapped({code: (advice.title, None) for code, advice in FINDINGS.items()})
