@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
-from exporter.app import Book
+from exporter.book import Book
 from exporter.config import Limits
 from exporter.deadlines import offset_seconds
 from exporter.guard import Clock
@@ -390,17 +390,44 @@ async def test_an_issuer_that_is_removed_meanwhile_is_answered_and_leaves_nothin
 async def test_a_changed_entry_has_a_probe_of_its_own() -> None:
     """And what the old URL has asked for binds nobody at the new one."""
     moved = replace(ACME, url="https://moved.example.com")
-    async with desk(ACME, far=Far(seconds=5, answer=limited(150))) as it:
+
+    def answer(issuer: Issuer, attempt: int) -> dict[str, Any]:
+        return {} if issuer == moved else limited(150)(issuer, attempt)
+
+    async with desk(ACME, far=Far(seconds=5, answer=answer)) as it:
         old = it.begin(ACME)
         await asyncio.sleep(1)
         await it.follow(moved)
-        new = await it.ask(moved)
+        replies = [await old, await it.ask(moved), await it.ask(moved)]
 
-        assert it.far.starts["acme"] == [0, 1]
-        assert (await old).told is not new.told
-        latest = it.store.latest("acme")
-        assert latest is not None
-        assert latest.issuer == moved
+        assert [reply.answer for reply in replies] == [Answer.PROBED] * 3
+        assert it.far.starts["acme"] == [0, 5, 10]
+        assert it.store.latest("acme") is None
+
+
+@in_virtual_time
+async def test_who_asks_for_an_issuer_that_is_left_alone_need_not_wait_for_a_place() -> None:
+    limits = Limits(concurrency=2, concurrency_per_host=2)
+    stuck = rare("stuck")
+
+    async with desk(ACME, stuck, far=Far(seconds=5, answer=limited(150)), limits=limits) as it:
+        await it.ask(ACME)
+        waiting = it.begin(stuck)
+        await asyncio.sleep(1)
+
+        assert (await it.ask(ACME)).waited_seconds == 0
+        await waiting
+
+
+@in_virtual_time
+async def test_each_issuer_that_is_left_alone_is_answered_with_its_own_report() -> None:
+    other = rare("other")
+    async with desk(ACME, other, far=Far(answer=limited(150))) as it:
+        await it.ask(ACME)
+        await it.ask(other)
+        told = [(await it.ask(issuer)).told for issuer in (ACME, other, ACME)]
+
+        assert [one.report.issuer for one in told if one] == [ACME, other, ACME]
 
 
 @in_virtual_time
