@@ -4,45 +4,43 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
+import os
 import signal
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import structlog
 import uvloop
-from aiohttp import web
 
 from exporter import __version__, log
+from exporter.book import Book
 from exporter.config import ConfigError, digest, load
+from exporter.notify import Notifier
 from exporter.on_demand import OnDemand
 from exporter.probe import Prober
 from exporter.schedule import Scheduler
 from exporter.sharding import WHOLE
 from exporter.store import Store
-from exporter.web.listen import address_of, listen
+from exporter.vitals import sample_lag, settle
+from exporter.web import MOST_REQUESTS
+from exporter.web.config import WebConfig
+from exporter.web.config import load as load_web
+from exporter.web.listen import activated, address_of, listening
 from exporter.web.routes import Site, application
+from exporter.web.security import Guard
+from exporter.web.server import Server
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Coroutine, Iterable, Sequence
     from pathlib import Path
 
     from exporter.config import Config
-    from exporter.model import Issuer, Report
-    from exporter.reasons import SkipCause
     from exporter.sharding import Shard
-    from exporter.web.listen import Address
-
-#: Often enough to see a loop that stalls for half a second, and for nothing in CPU.
-LAG_SAMPLE_SECONDS = 0.25
-
-#: Lines of log that one broken configuration may take; `--config.check` shows all.
-MOST_PROBLEMS = 20
-
-# A scrape under way may end, within what shutdown promises as a whole.
-_DRAIN_SECONDS = 0.5
+    from exporter.web.listen import Address, UnixAddress
 
 _logger = structlog.get_logger()
 
@@ -52,44 +50,22 @@ class Options:
     """What the command line says about a daemon.
 
     Attributes:
+        is_activated: Answer on the sockets that systemd has opened, too.
         auto_reload_seconds: How often to look for changed files; None for never.
         prefix: Path below which a reverse proxy serves us, without a slash at its end.
         shard: Which part of the configured issuers is ours.
     """
 
     config_files: tuple[Path, ...]
-    listen_addresses: tuple[Address, ...]
+    listen_addresses: tuple[Address | UnixAddress, ...]
+    is_activated: bool = False
+    web_config_file: Path | None = None
+    max_requests: int = MOST_REQUESTS
     auto_reload_seconds: float | None = None
     telemetry_path: str = "/metrics"
     enable_lifecycle: bool = False
     prefix: str = ""
     shard: Shard = WHOLE
-
-
-class Book:
-    """What a schedule writes into: the store and the log, in the order that tells changes."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self.started = store.started
-        self.panicked = store.panicked
-
-    def record(self, report: Report, *, is_final: bool) -> None:
-        """Keep *report* and say what it changes."""
-        log.probe_finished(report)
-        state = self._store.state(report.issuer.name)
-        if state is None:
-            return
-        before = state.report.failure if state.report else None
-        since = state.failing_since_timestamp_seconds
-        self._store.record(report, is_final=is_final)
-        if is_final:
-            log.state_changed(report, before=before, failing_since_timestamp_seconds=since)
-
-    def skipped(self, issuer: Issuer, cause: SkipCause, ticks: int) -> None:
-        """Count ticks without a probe."""
-        _logger.debug("probe.skipped", issuer=issuer.name, cause=cause, ticks=ticks)
-        self._store.skipped(issuer, cause, ticks)
 
 
 class Daemon:
@@ -109,20 +85,26 @@ class Daemon:
         )
         self._on_demand = OnDemand(self._scheduler, self._store)
         self._store.own.probes_in_flight.set_function(lambda: self._scheduler.in_flight)
+        self._server = self._make_server()
+        self._notifier = Notifier.from_environment(os.environ)
         self._reloading = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def run(self, sockets: Sequence[socket.socket]) -> None:
-        """Probe, and answer on *sockets*, until SIGTERM or SIGINT."""
+    async def run(
+        self, sockets: Sequence[socket.socket], web_config: WebConfig | None = None
+    ) -> None:
+        """Probe, and answer on *sockets* as *web_config* says, until SIGTERM or SIGINT."""
         is_over = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, is_over.set)
         loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self._reload_quietly()))
         await self._follow(self._config)
-        runner = await self._serve(sockets)
-        self._spawn(self._sample_lag())
-        self._spawn(self._settle())
+        await self._server.start(web_config or WebConfig(), sockets)
+        self._spawn(self._server.watch())
+        self._spawn(self._notifier.beat())
+        self._spawn(sample_lag(self._store.own.event_loop_lag))
+        self._spawn(settle(self._scheduler.waiting))
         if self._options.auto_reload_seconds is not None:
             self._spawn(self._watch(self._options.auto_reload_seconds))
         _logger.info(
@@ -133,26 +115,40 @@ class Daemon:
             vantage=self._config.vantage,
             config_sha256=self._config.sha256,
         )
+        self._notifier.ready(self._status)
         await is_over.wait()
-        await self._stop(runner)
+        await self._stop()
 
     async def reload(self) -> None:
-        """Load the configuration anew and follow it; one at a time.
+        """Load the configuration anew and follow it, and the web configuration; one at a time.
 
         Raises:
-            ConfigError: It was refused; the old one stays in force.
+            ConfigError: One of them was refused, or both; the old one stays in force.
         """
         async with self._reloading:
-            try:
-                # Files may be many, and on a network: not on the loop.
-                config = await asyncio.to_thread(load, self._options.config_files)
-                config = self._options.shard.of(config)
-                before = set(self._config.issuers)
-                await self._follow(config)
-            except Exception as error:
-                self._store.own.load_failed()
-                _log_rejection(error)
-                raise
+            self._notifier.reloading()
+            # One may be wrong, and the other one urgent: a new certificate, say.
+            outcomes = await asyncio.gather(
+                self._reload_issuers(), self._server.reload(), return_exceptions=True
+            )
+            self._notifier.ready(self._status)
+        _raise_all(outcomes)
+
+    @property
+    def _status(self) -> str:
+        return f"watching {len(self._config.issuers)} issuers"
+
+    async def _reload_issuers(self) -> None:
+        try:
+            # Files may be many, and on a network: not on the loop.
+            config = await asyncio.to_thread(load, self._options.config_files)
+            config = self._options.shard.of(config)
+            before = set(self._config.issuers)
+            await self._follow(config)
+        except Exception as error:
+            self._store.own.load_failed()
+            log.config_rejected(error)
+            raise
         _logger.info(
             "config.reloaded",
             issuers=len(config.issuers),
@@ -171,7 +167,7 @@ class Daemon:
             vantage=config.vantage, config_sha256=config.sha256, at=time.time()
         )
 
-    async def _serve(self, sockets: Sequence[socket.socket]) -> web.AppRunner:
+    def _make_server(self) -> Server:
         site = Site(
             store=self._store,
             waiting=self._scheduler.waiting,
@@ -180,13 +176,13 @@ class Daemon:
             telemetry_path=self._options.telemetry_path,
             prefix=self._options.prefix,
         )
-        runner = web.AppRunner(
-            application(site), access_log=None, shutdown_timeout=_DRAIN_SECONDS
+        guard = Guard(max_requests=self._options.max_requests)
+        return Server(
+            application(site, guard),
+            guard,
+            config_file=self._options.web_config_file,
+            own=self._store.own,
         )
-        await runner.setup()
-        for sock in sockets:
-            await web.SockSite(runner, sock).start()
-        return runner
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         # The loop itself holds tasks by weak references only.
@@ -209,36 +205,26 @@ class Daemon:
                 self._seen = found
                 await self._reload_quietly()
 
-    async def _sample_lag(self) -> None:
-        while True:
-            due = time.monotonic() + LAG_SAMPLE_SECONDS
-            await asyncio.sleep(LAG_SAMPLE_SECONDS)
-            self._store.own.event_loop_lag.observe(max(0.0, time.monotonic() - due))
-
-    async def _settle(self) -> None:
-        """Spare the garbage collector what stays for good: a full pass would hold the loop."""
-        gc.collect()
-        gc.freeze()
-        gc.enable()
-        while self._scheduler.waiting():  # noqa: ASYNC110 - a second late is soon enough
-            await asyncio.sleep(1)
-        gc.freeze()
-
-    async def _stop(self, runner: web.AppRunner) -> None:
+    async def _stop(self) -> None:
+        self._notifier.stopping()
         _logger.info("exporter.stopping", probes_in_flight=self._scheduler.in_flight)
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(self._scheduler.close(), self._on_demand.close(), runner.cleanup())
+        await asyncio.gather(
+            self._scheduler.close(), self._on_demand.close(), self._server.close()
+        )
         await asyncio.gather(*self._tasks, return_exceptions=True)
         _logger.info("exporter.stopped")
 
 
-def _log_rejection(error: Exception) -> None:
-    if not isinstance(error, ConfigError):
-        _logger.error("config.panicked", exc_info=error)
-        return
-    for problem in error.problems[:MOST_PROBLEMS]:
-        _logger.error("config.rejected", problem=problem)
+def _raise_all(outcomes: Iterable[BaseException | None]) -> None:
+    errors = [error for error in outcomes if error is not None]
+    refusals = [error for error in errors if isinstance(error, ConfigError)]
+    for error in errors:
+        if error not in refusals:
+            raise error
+    if refusals:
+        raise ConfigError(chain.from_iterable(refusal.problems for refusal in refusals))
 
 
 def serve(options: Options) -> None:
@@ -251,10 +237,15 @@ def serve(options: Options) -> None:
     # Until the loop takes it over, a SIGHUP would end the process.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     config = load(options.config_files)
-    sockets = [listen(address) for address in options.listen_addresses]
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(options, config, sockets))
+    web_config = load_web(options.web_config_file) if options.web_config_file else WebConfig()
+    with ExitStack() as stack:
+        sockets = activated(os.environ) if options.is_activated else []
+        sockets += [stack.enter_context(listening(a)) for a in options.listen_addresses]
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_run(options, config, sockets, web_config))
 
 
-async def _run(options: Options, config: Config, sockets: Sequence[socket.socket]) -> None:
-    await Daemon(options, config).run(sockets)
+async def _run(
+    options: Options, config: Config, sockets: Sequence[socket.socket], web_config: WebConfig
+) -> None:
+    await Daemon(options, config).run(sockets, web_config)

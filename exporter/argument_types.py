@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from exporter.durations import parse_duration
 from exporter.web import RESERVED_PATHS
-from exporter.web.listen import Address
+from exporter.web.listen import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +20,7 @@ T = TypeVar("T")
 # What stands for itself in a URL's path; braces would be a pattern to the router.
 _PATH = re.compile(r"(?:/[A-Za-z0-9._~-]*)+")
 _LONGEST_LIMIT_SECONDS = 600
+_MOST_REQUESTS = 100_000
 _MOST_SHARDS = 1000
 
 
@@ -48,7 +49,7 @@ def configured(kind: str) -> Callable[[str], object]:
 
 
 #: Where to listen.
-address = _argument(Address.parse)
+address = _argument(parse)
 
 
 @_argument
@@ -73,6 +74,12 @@ def limit(text: str) -> float:
 def ordinal(text: str) -> int:
     """The number of a shard, counted from 0."""
     return _number(text, 0, _MOST_SHARDS - 1)
+
+
+@_argument
+def requests(text: str) -> int:
+    """How many requests at once; 0 for no limit."""
+    return _number(text, 0, _MOST_REQUESTS)
 
 
 @_argument

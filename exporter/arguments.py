@@ -8,19 +8,16 @@ from typing import TYPE_CHECKING
 
 from exporter import __version__
 from exporter.argument_types import (
-    address,
     certificates,
     configured,
     interval,
     limit,
     ordinal,
-    prefix,
     shards,
-    telemetry_path,
 )
 from exporter.log import FORMATS, LEVELS
 from exporter.reasons import Family
-from exporter.web.listen import DEFAULT_PORT
+from exporter.web_arguments import add_web
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +76,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.allow_abbrev = False
     _add_config(parser.add_argument_group("configuration").add_argument)
     _add_shards(parser.add_argument_group("shards").add_argument)
-    _add_web(parser.add_argument_group("web").add_argument)
+    add_web(parser.add_argument_group("web").add_argument)
     _add_log(parser.add_argument_group("log").add_argument)
     parser.add_argument("--version", action="version", version=_VERSION)
 
@@ -123,39 +120,6 @@ def _add_shards(add: Callable[..., object]) -> None:
         default=1,
         metavar="NUMBER",
         help="how many exporters share the issuers (default: %(default)s)",
-    )
-
-
-def _add_web(add: Callable[..., object]) -> None:
-    add(
-        "--web.listen-address",
-        dest="listen_addresses",
-        action="append",
-        type=address,
-        metavar="[HOST]:PORT",
-        help=f"where to answer; may be repeated (default: :{DEFAULT_PORT})",
-    )
-    add(
-        "--web.telemetry-path",
-        dest="telemetry_path",
-        type=telemetry_path,
-        default="/metrics",
-        metavar="PATH",
-        help="where the metrics are (default: %(default)s)",
-    )
-    add(
-        "--web.enable-lifecycle",
-        dest="enable_lifecycle",
-        action="store_true",
-        help="reload the configuration on POST /-/reload",
-    )
-    add(
-        "--web.external-url",
-        dest="prefix",
-        type=prefix,
-        default="",
-        metavar="URL",
-        help="where a reverse proxy serves the exporter, if it does so below a path",
     )
 
 

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from exporter.arguments import DEFAULT_CONFIG, SETTINGS, parse
+from exporter.web.listen import DEFAULT_PORT, Address
 
 if TYPE_CHECKING:
     import argparse
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from exporter.sharding import Shard
+    from exporter.web.listen import UnixAddress
 
 OK = 0
 #: The daemon could not run, or STS could not use an issuer.
@@ -60,7 +62,7 @@ def _serve(options: argparse.Namespace) -> int:
     from exporter import app, log  # noqa: PLC0415
     from exporter.config import ConfigError  # noqa: PLC0415
     from exporter.sharding import ShardError  # noqa: PLC0415
-    from exporter.web.listen import Address, ListenError  # noqa: PLC0415
+    from exporter.web.listen import ListenError  # noqa: PLC0415
 
     files = tuple(options.config_files or [DEFAULT_CONFIG])
     try:
@@ -70,7 +72,10 @@ def _serve(options: argparse.Namespace) -> int:
         app.serve(
             app.Options(
                 config_files=files,
-                listen_addresses=tuple(options.listen_addresses or [Address.parse(":10184")]),
+                listen_addresses=_addresses(options),
+                is_activated=options.is_activated,
+                web_config_file=options.web_config_file,
+                max_requests=options.max_requests,
                 auto_reload_seconds=options.auto_reload_seconds or None,
                 telemetry_path=options.telemetry_path,
                 enable_lifecycle=options.enable_lifecycle,
@@ -91,16 +96,25 @@ def _validate(files: tuple[Path, ...], options: argparse.Namespace) -> int:
     """Say that the configuration is valid, and how many issuers each shard would have."""
     from exporter.config import load  # noqa: PLC0415
     from exporter.sharding import sizes  # noqa: PLC0415
+    from exporter.web.config import load as load_web  # noqa: PLC0415
 
     # Elsewhere than in a pod nothing tells a number, and none is needed for this.
     if options.shard is not None:
         _shard(options)
     issuers = load(files).issuers
+    if options.web_config_file is not None:
+        load_web(options.web_config_file)
     print(f"valid: {len(issuers)} issuers")  # noqa: T201
     if options.total_shards > 1:
         for ordinal, size in enumerate(sizes(issuers, options.total_shards)):
             print(f"shard {ordinal}: {size} issuers")  # noqa: T201
     return OK
+
+
+def _addresses(options: argparse.Namespace) -> tuple[Address | UnixAddress, ...]:
+    # systemd's sockets take the place of the address that goes without saying.
+    default = [] if options.is_activated else [Address("", DEFAULT_PORT)]
+    return tuple(options.listen_addresses or default)
 
 
 def _shard(options: argparse.Namespace) -> Shard:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from exporter.model import Failure, Fetch, Report
 
+#: Lines of log that one broken configuration may take; `--config.check` shows all.
+MOST_PROBLEMS = 20
+
 LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("logfmt", "json", "console")
 
@@ -104,6 +107,19 @@ def state_changed(
         **({"was": _kind(before)} if before else {}),
         attempts=report.attempt,
     )
+
+
+def config_rejected(error: Exception, *, what: str = "config") -> None:
+    """Write down why a configuration was not taken, a line for each problem."""
+    # Costs a tenth of a second, which who asks for help should not wait.
+    from exporter.config import ConfigError  # noqa: PLC0415
+
+    refused, panicked = f"{what}.rejected", f"{what}.panicked"
+    if not isinstance(error, ConfigError):
+        _logger.error(panicked, exc_info=error)
+        return
+    for problem in error.problems[:MOST_PROBLEMS]:
+        _logger.error(refused, problem=problem)
 
 
 class Outlet:

@@ -65,7 +65,7 @@ _SHARDS = Metric(
 _RELOAD = Metric(
     name="oidc_exporter_config_last_reload_successful",
     type=Type.GAUGE,
-    help="Whether the latest load of the configuration succeeded.",
+    help="Whether the latest loads of the configuration and the web configuration succeeded.",
 )
 _RELOAD_TIME = Metric(
     name="oidc_exporter_config_last_reload_success_timestamp_seconds",
@@ -161,6 +161,7 @@ class Own:
         self._shards = _gauge(_SHARDS, registry)
         self._reload = _gauge(_RELOAD, registry)
         self._reload_time = _gauge(_RELOAD_TIME, registry)
+        self._refused: set[str] = set()
         self._skipped = _counter(_SKIPPED, registry)
         self.issuers = _gauge(_ISSUERS, registry)
         self.probes_in_flight = _gauge(_IN_FLIGHT, registry)
@@ -185,8 +186,8 @@ class Own:
         """A configuration came into force *at* this Unix time."""
         self._info.clear()
         self._info.labels(vantage, config_sha256).set(1)
-        self._reload.set(1)
         self._reload_time.set(at)
+        self._reloaded("config", is_success=True)
 
     def sharded(self, ordinal: int, total: int) -> None:
         """Which shard this exporter has, and out of how many."""
@@ -195,7 +196,15 @@ class Own:
 
     def load_failed(self) -> None:
         """A configuration was refused; the old one stays in force."""
-        self._reload.set(0)
+        self._reloaded("config", is_success=False)
+
+    def web_reloaded(self, *, is_success: bool) -> None:
+        """The web configuration was loaded anew, or refused."""
+        self._reloaded("web config", is_success=is_success)
+
+    def _reloaded(self, what: str, *, is_success: bool) -> None:
+        (self._refused.discard if is_success else self._refused.add)(what)
+        self._reload.set(not self._refused)
 
     def skipped(self, cause: SkipCause, ticks: int = 1) -> None:
         """So many ticks of the schedule went by without a probe."""

@@ -23,8 +23,8 @@ PARTS = {
     "keeping": "metric history state samples family families own_metrics store exposition reply"
     " catalogue",
     "telling": "wording facts waterfall terminal report_json summary",
-    "running": "deadlines sharding guard schedule log on_demand web app",
-    "the command": "argument_types arguments check cli healthcheck",
+    "running": "deadlines sharding notify guard schedule log on_demand web book vitals app",
+    "the command": "argument_types web_arguments arguments check cli healthcheck",
 }
 ORDER = [module for modules in PARTS.values() for module in modules.split()]
 BESIDE = {"demo", "aws"}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from exporter.app import Book
+from exporter.book import Book
 from exporter.config import Limits
 from exporter.exposition import Format
 from exporter.on_demand import OnDemand

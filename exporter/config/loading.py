@@ -28,7 +28,7 @@ class ConfigError(Exception):
         problems: All of them, each as `file:line: path: what is wanted, what was got`.
     """
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    def __init__(self, problems: Iterable[Problem] | Iterable[str]) -> None:
         self.problems = tuple(map(str, problems))
         super().__init__("\n".join(self.problems))
 

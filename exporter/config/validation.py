@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import ValidationError
 
 from exporter.config.problems import shown
-from exporter.config.schema import ConfigFile, IssuerEntry, LimitsSection, Section, Settings
+from exporter.config.schema import (
+    ConfigFile,
+    IssuerEntry,
+    LimitsSection,
+    Section,
+    Settings,
+    TargetGroup,
+)
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -29,9 +36,15 @@ _FORMS = {
 
 
 def validate(
-    section: type[S], value: object, source: Source, loc: Loc, find: FindCertificates
+    section: type[S],
+    value: object,
+    source: Source,
+    loc: Loc,
+    find: FindCertificates | None = None,
 ) -> tuple[S | None, list[Problem]]:
     """Read *value*, which stands at *loc* of *source*, as *section*.
+
+    Without *find* no key of *section* may name a file of certificates.
 
     Returns:
         The section, or None and all that is wrong with it.
@@ -67,7 +80,8 @@ def _worded(detail: ErrorDetails, section: type[Section]) -> str:
 
 def _unknown(key: str, section: type[Section]) -> str:
     known = _keys(section)
-    if home := next((home for home, keys in _HOMES.items() if key in keys), None):
+    homes = _HOMES if section in _SECTIONS else {}
+    if home := next((home for home, keys in homes.items() if key in keys), None):
         return f"unknown key here, it belongs {home}"
     if near := get_close_matches(key, known, n=1):
         return f"unknown key, did you mean {near[0]}?"
@@ -94,3 +108,5 @@ _HOMES = {
     "under defaults or in an issuer": _keys(Settings),
     "in an issuer": _keys(IssuerEntry),
 }
+# Of one kind of file: another kind has other keys, and may have one of the same name.
+_SECTIONS = {ConfigFile, LimitsSection, Settings, IssuerEntry, TargetGroup}

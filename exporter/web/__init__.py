@@ -5,5 +5,8 @@ READY_PATHS = ("/-/ready", "/readyz")
 RELOAD_PATH = "/-/reload"
 PROBE_PATH = "/probe"
 
+#: Requests that are worked on at once, as node_exporter has it.
+MOST_REQUESTS = 40
+
 #: Where the metrics cannot be; at `/` they can, and then replace the landing page.
 RESERVED_PATHS = (*HEALTH_PATHS, *READY_PATHS, RELOAD_PATH, PROBE_PATH)

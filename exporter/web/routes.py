@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from exporter import __version__
 from exporter.config import ConfigError
 from exporter.exposition import handler
 from exporter.text import listed
 from exporter.web import HEALTH_PATHS, PROBE_PATH, READY_PATHS, RELOAD_PATH
 from exporter.web.landing import POLICY, Link, page
 from exporter.web.probe import handler as probe_handler
+from exporter.web.security import Guard
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -47,12 +47,18 @@ class Site:
     prefix: str = ""
 
 
-def application(site: Site) -> web.Application:
-    """The aiohttp application of *site*."""
+def application(site: Site, guard: Guard | None = None) -> web.Application:
+    """The aiohttp application of *site*, behind *guard*."""
     app = web.Application()
-    app.on_response_prepare.append(_add_headers)
-    for prefix in dict.fromkeys(("", site.prefix)):
+    prefixes = tuple(dict.fromkeys(("", site.prefix)))
+    for prefix in prefixes:
         app.add_routes(_routes(site, prefix))
+    (guard or Guard()).protect(
+        app,
+        open_to_all=[prefix + p for prefix in prefixes for p in (*HEALTH_PATHS, *READY_PATHS)],
+        # Probes have limits of their own, and a reload is one at a time.
+        unlimited=[prefix + p for prefix in prefixes for p in (PROBE_PATH, RELOAD_PATH)],
+    )
     return app
 
 
@@ -74,13 +80,6 @@ def _routes(site: Site, prefix: str) -> list[web.RouteDef]:
     if site.telemetry_path != "/" and prefix:
         routes.append(web.get(prefix, _landing(site)))
     return routes
-
-
-async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    # aiohttp would tell its own version and Python's to everybody.
-    response.headers["Server"] = f"oidc-issuer-exporter/{__version__}"
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers.setdefault("Content-Security-Policy", "default-src 'none'")
 
 
 def _landing(site: Site) -> Callable[[web.Request], Awaitable[web.Response]]:
