@@ -69,7 +69,6 @@ def table(
     h: int = 8,
     join: str = "",
     sort: str = "",
-    descending: bool = False,
     no_value: str = EMPTY,
 ) -> Json:
     """A table; several queries become one row for each value of the label *join*."""
@@ -80,7 +79,7 @@ def table(
         (title, description),
         queries,
         size=(w, h),
-        options=_table_options([{"displayName": sort, "desc": descending}] if sort else []),
+        options=_table_options([{"displayName": sort, "desc": False}] if sort else []),
         defaults=_defaults("short", no_value) | {"custom": _CELL},
         overrides=[
             override(name, prop("displayName", c.title), prop("unit", c.unit), *c.properties)
