@@ -46,6 +46,8 @@ check: $(READY) ## Lint, formatting, types, rules and their tests, dashboards
 	$(BIN)/mypy
 	$(BIN)/python $(PROMETHEUS)/build.py --check
 	$(BIN)/python -m grafana.build --check
+	$(BIN)/python -m deploy.helm.build --check
+	$(BIN)/yamllint --strict --config-file deploy/yamllint.yaml deploy grafana
 	promtool check rules --lint=all --lint-fatal $(PROMETHEUS)/rules/*.yaml
 	promtool check config $(PROMETHEUS)/prometheus.yaml
 	promtool check config $(PROMETHEUS)/prometheus-vantages.yaml
@@ -53,15 +55,17 @@ check: $(READY) ## Lint, formatting, types, rules and their tests, dashboards
 	promtool test rules $(PROMETHEUS)/tests/*.test.yaml
 	amtool check-config deploy/alertmanager/alertmanager.yaml
 
-check-extended: ## The rules once more, by a promtool 3 and by pint, both built here (needs Go)
+check-extended: $(READY) ## Rules by newer tools, manifests and chart by Helm and kubeconform (needs Go)
 	@sh scripts/go-tools.sh $(GO_TOOLS)
 	$(GO_TOOLS)/promtool check rules --lint=all --lint-fatal $(PROMETHEUS)/rules/*.yaml
 	$(GO_TOOLS)/promtool check config $(PROMETHEUS)/prometheus.yaml
 	$(GO_TOOLS)/promtool check config $(PROMETHEUS)/prometheus-vantages.yaml
 	$(GO_TOOLS)/promtool check config $(PROMETHEUS)/prometheus-probe.yaml
+	$(GO_TOOLS)/promtool check config $(PROMETHEUS)/prometheus-kubernetes.yaml
 	$(GO_TOOLS)/promtool test rules $(PROMETHEUS)/tests/*.test.yaml
 	$(GO_TOOLS)/pint --offline --config $(PROMETHEUS)/pint.hcl lint --min-severity=warning \
 	    --fail-on=warning $(PROMETHEUS)/rules
+	$(BIN)/pytest tests/extended/chart.py tests/extended/schemas.py
 
 docs: $(READY) ## Write what is generated anew, dashboards too (the tests hold it to the code)
 	$(BIN)/python -m exporter.config docs
@@ -70,6 +74,7 @@ docs: $(READY) ## Write what is generated anew, dashboards too (the tests hold i
 	$(BIN)/python -m exporter.demo.verdicts docs/real-issuers.md
 	$(BIN)/python $(PROMETHEUS)/build.py
 	$(BIN)/python -m grafana.build
+	$(BIN)/python -m deploy.helm.build
 
 bench: $(READY) ## Measure speed and accuracy beside blackbox_exporter (ARGS=--quick)
 	@sh scripts/packages.sh nginx-light:nginx prometheus-blackbox-exporter:prometheus-blackbox-exporter
