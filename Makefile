@@ -20,9 +20,14 @@ PURE := exporter/advice/*,exporter/caching.py,exporter/chain.py,exporter/deadlin
     exporter/reply.py,exporter/sharding.py,$\
     exporter/samples.py,exporter/state.py,exporter/strict_json.py,exporter/text.py,exporter/urls.py
 
+# Root on a Debian: a container and a machine, both in folders.
+IMAGE := .bench/image
+MACHINE := .bench/machine
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test coverage check check-extended docs bench lock clean
+.PHONY: help demo test coverage check check-extended check-image check-service dist docs \
+    bench lock clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,23 +44,30 @@ coverage: override ARGS += --cov --cov-report=term --cov-fail-under=95
 coverage: test ## The same, held to 95 % of the package's branches and all of its pure modules
 	$(BIN)/coverage report --fail-under=100 --include='$(PURE)'
 
-check: $(READY) ## Lint, formatting, types, rules and their tests, dashboards
-	@$(TOOLS)
+check: $(READY) ## Lint, formatting, types, rules and their tests, dashboards, packaging
+	@$(TOOLS) systemd:systemd-analyze
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/python $(PROMETHEUS)/build.py --check
 	$(BIN)/python -m grafana.build --check
 	$(BIN)/python -m deploy.helm.build --check
-	$(BIN)/yamllint --strict --config-file deploy/yamllint.yaml deploy grafana
+	$(BIN)/yamllint --strict --config-file deploy/yamllint.yaml .github deploy grafana config.example.yaml
 	promtool check rules --lint=all --lint-fatal $(PROMETHEUS)/rules/*.yaml
 	promtool check config $(PROMETHEUS)/prometheus.yaml
 	promtool check config $(PROMETHEUS)/prometheus-vantages.yaml
 	promtool check config $(PROMETHEUS)/prometheus-probe.yaml
 	promtool test rules $(PROMETHEUS)/tests/*.test.yaml
 	amtool check-config deploy/alertmanager/alertmanager.yaml
+	$(BIN)/shellcheck .ci/run scripts/*.sh
+	$(BIN)/hadolint deploy/docker/Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose/compose.yaml
+	$(BIN)/actionlint -shellcheck $(BIN)/shellcheck
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yaml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	sh scripts/units.sh
 
-check-extended: $(READY) ## Rules by newer tools, manifests and chart by Helm and kubeconform (needs Go)
+check-extended: $(READY) check-image check-service ## Those two; rules, manifests and chart by tools built here (needs Go)
 	@sh scripts/go-tools.sh $(GO_TOOLS)
 	$(GO_TOOLS)/promtool check rules --lint=all --lint-fatal $(PROMETHEUS)/rules/*.yaml
 	$(GO_TOOLS)/promtool check config $(PROMETHEUS)/prometheus.yaml
@@ -66,6 +78,20 @@ check-extended: $(READY) ## Rules by newer tools, manifests and chart by Helm an
 	$(GO_TOOLS)/pint --offline --config $(PROMETHEUS)/pint.hcl lint --min-severity=warning \
 	    --fail-on=warning $(PROMETHEUS)/rules
 	$(BIN)/pytest tests/extended/chart.py tests/extended/schemas.py
+
+check-image: $(READY) ## Build the container image and run it (root on Debian)
+	@sh scripts/packages.sh git:git buildah:buildah mmdebstrap:mmdebstrap
+	sh scripts/image.sh $(IMAGE)
+	$(BIN)/pytest tests/extended/image.py
+	@sh scripts/image.sh $(IMAGE) end
+
+check-service: $(READY) ## Run the service under a systemd of its own (root on Debian)
+	@sh scripts/packages.sh git:git mmdebstrap:mmdebstrap systemd-container:systemd-nspawn
+	sh scripts/machine.sh $(MACHINE)
+	$(BIN)/pytest tests/extended/service.py
+
+dist: $(READY) ## Build the source archive and the wheel into dist/
+	@sh scripts/dist.sh $(BIN)/python dist
 
 docs: $(READY) ## Write what is generated anew, dashboards too (the tests hold it to the code)
 	$(BIN)/python -m exporter.config docs
