@@ -155,7 +155,7 @@ def choice(meanings: Mapping[str, object]) -> Kind:
 
     *others, last = meanings
     return Kind(
-        wish=f"{', '.join(others)} or {last}",
+        wish=f"{', '.join(others)} or {last}" if others else last,
         read=read,
         schema={"type": "string", "enum": list(meanings)},
     )

@@ -18,7 +18,7 @@ from exporter.web.schema import WebFile
 from exporter.web.tls import Materials, build, rule_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from exporter.config.yamlfile import Source
     from exporter.web.schema import HeadersSection, TlsSection
@@ -69,9 +69,8 @@ def load(path: Path) -> WebConfig:
     value = _without_blanks({} if source.value is None else source.value)
     problems += _shape_problems(value, source)
     file, more = validate(WebFile, _mappings(value), source, ())
-    problems += more
-    if file is None or problems:
-        raise ConfigError(sorted(problems, key=_line))
+    _raise_if([*problems, *more])
+    assert file is not None  # noqa: S101 - what is not valid has problems
     return WebConfig(
         tls=_tls(file.tls_server_config, source),
         headers=_headers(file.http_server_config.headers),
@@ -103,22 +102,20 @@ def _parsed(path: Path) -> tuple[Source | None, list[Problem]]:
         return None, [Problem(file=path, message=f"cannot be read: {error.strerror}")]
 
 
-def _line(problem: Problem) -> int:
-    return problem.line or 0
+def _raise_if(problems: Iterable[Problem]) -> None:
+    if found := sorted(problems, key=lambda problem: problem.line or 0):
+        raise ConfigError(found)
 
 
 def _tls(section: TlsSection, source: Source) -> Tls | None:
     """The TLS that *section* asks for, None if it asks for none. Raises ConfigError."""
     if not section.model_fields_set:
         return None
-    if problems := list(rule_problems(section, source)):
-        raise ConfigError(problems)
+    _raise_if(rule_problems(section, source))
     found, problems = _materials(section, source)
-    if problems:
-        raise ConfigError(problems)
+    _raise_if(problems)
     tls, problems = build(section, found, source)
-    if tls is None:
-        raise ConfigError(problems)
+    _raise_if(problems)
     return tls
 
 

@@ -75,20 +75,32 @@ def _header(value: object) -> str:
     found = string(value)
     # Nothing of ours may end a header line, nor may a file do it by mistake.
     if not found.isascii() or not found.isprintable():
-        raise HintError(f"{shown(found)} holds what a header cannot")
+        raise HintError("it holds what a header cannot")
     return found
 
 
 _FILE = text(1, 4096)
 _PEM = Secret(wish="PEM text, from -----BEGIN on", read=_pem, schema={"type": "string"})
+
+
+def _or_none(kind: Kind) -> Kind:
+    return replace(kind, read=lambda value: None if value is None else kind.read(value))
+
+
+def _or_blank(kind: Kind) -> Kind:
+    return replace(kind, read=lambda value: value if value == "" else kind.read(value))
+
+
 _LIMIT = duration("1ms", "1h")
 _INTERVAL = Kind(
     wish=f"0, or {_LIMIT.wish}",
-    read=lambda value: 0.0 if value in {0, "0"} else _LIMIT.read(value),
+    read=lambda value: 0.0 if shown(value) in {"0", "'0'", "'0s'"} else _LIMIT.read(value),
     schema={"anyOf": [{"const": 0}, _LIMIT.schema]},
 )
 _SAN = text(1, 1024)
 _HEADER = Kind(wish="printable ASCII text", read=_header, schema={"type": "string"})
+_FRAMES = _or_blank(choice({"deny": "deny", "sameorigin": "sameorigin"}))
+_NOSNIFF = _or_blank(choice({"nosniff": "nosniff"}))
 _USER = Kind(
     wish="a name of 1 to 255 printable characters, without a colon",
     read=_user,
@@ -104,10 +116,6 @@ _PASSWORD = Secret(
 def _key(name: str, about: str, *, default: object = None, **more: Any) -> Any:  # noqa: ANN401
     """The key *name* of YAML; its *default*, too, is written as in YAML."""
     return Field(default=default, alias=name, description=about, **more)
-
-
-def _or_none(kind: Kind) -> Kind:
-    return replace(kind, read=lambda value: None if value is None else kind.read(value))
 
 
 class TlsSection(Section):
@@ -169,10 +177,10 @@ class HeadersSection(Section):
     content_security_policy: Annotated[str, _HEADER] = _key(
         "Content-Security-Policy", "What a page may load.", default=""
     )
-    x_frame_options: Annotated[
-        str, choice({"": "", "deny": "deny", "sameorigin": "sameorigin"})
-    ] = _key("X-Frame-Options", "Whether another page may show ours within itself.", default="")
-    x_content_type_options: Annotated[str, choice({"": "", "nosniff": "nosniff"})] = _key(
+    x_frame_options: Annotated[str, _FRAMES] = _key(
+        "X-Frame-Options", "Whether another page may show ours within itself.", default=""
+    )
+    x_content_type_options: Annotated[str, _NOSNIFF] = _key(
         "X-Content-Type-Options", "Whether a browser may guess what an answer is.", default=""
     )
     x_xss_protection: Annotated[str, _HEADER] = _key(
