@@ -182,6 +182,16 @@ def test_a_certificate_makes_probes_scrapes_and_the_test_speak_https():
     assert ask["args"][-1].startswith("https://")
 
 
+def test_the_web_configuration_stands_where_the_flag_says():
+    given = yaml.safe_load((CHART / "ci/everything-values.yaml").read_text())
+    manifests = rendered("everything")
+    text = manifests.content(manifests.arguments.web_config_file)
+
+    assert text
+    assert yaml.safe_load(text) == given["webConfig"]["content"]
+    assert rendered("existing").content(rendered("existing").arguments.web_config_file) is None
+
+
 def test_an_image_comes_from_the_mirror_and_by_its_digest():
     manifests = rendered("everything")
     image = manifests.container["image"]
