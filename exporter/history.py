@@ -1,7 +1,7 @@
 """The last reports of an issuer, in bounded memory: what people read beside the latest.
 
-Failures are kept longer than successes, because they are what somebody comes to read about.
-Of a run of failures of one kind the beginning and the end are kept. Parts that equal those of the
+Failures are kept longer than successes, because they are what somebody comes to read about;
+of a run of failures of one kind its beginning and its end. Parts that equal those of the
 report before (certificates, header lines, documents) are the same objects.
 """
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from exporter.model import CachePolicy, Fetch, Report
-    from exporter.reasons import Document
 
 T = TypeVar("T")
 
@@ -117,7 +116,8 @@ def _collections(report: Report) -> list[tuple[object, ...]]:
 
 def _slim(report: Report, before: Report | None) -> Report:
     fetches = tuple(
-        _slim_fetch(fetch, before and before.fetch(fetch.document)) for fetch in report.fetches
+        _slim_fetch(fetch, before.fetch(fetch.document) if before else None)
+        for fetch in report.fetches
     )
     if before is None:
         return replace(report, fetches=fetches)

@@ -40,11 +40,11 @@ def to_json(report: Report) -> dict[str, object]:
         "sentence": sentence,
         "is_usable": report.is_success,
         "issuer": _issuer(report.issuer),
-        **_time("started", report.started_timestamp_seconds),
-        **_time("ended", report.ended_timestamp_seconds),
+        **time_members("started", report.started_timestamp_seconds),
+        **time_members("ended", report.ended_timestamp_seconds),
         "duration_seconds": _plain(report.duration_seconds),
         "attempt": report.attempt,
-        **_time("retry_after", report.retry_after_timestamp_seconds),
+        **time_members("retry_after", report.retry_after_timestamp_seconds),
         "failure": _failure(report),
         "findings": _findings(report),
         "fetches": {
@@ -106,11 +106,12 @@ def _members(fact: object) -> dict[str, object]:
     for field in fields(fact):
         value = getattr(fact, field.name)
         name = field.name.removesuffix(_TIMESTAMP)
-        members |= {name: _plain(value)} if name == field.name else _time(name, value)
+        members |= {name: _plain(value)} if name == field.name else time_members(name, value)
     return members
 
 
-def _time(name: str, timestamp_seconds: float | None) -> dict[str, object]:
+def time_members(name: str, timestamp_seconds: float | None) -> dict[str, object]:
+    """The two members that tell the time called *name*; null when it is unknown."""
     return {
         f"{name}{_TIMESTAMP}": _plain(timestamp_seconds),
         f"{name}_time": _rfc3339(timestamp_seconds),

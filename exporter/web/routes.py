@@ -14,13 +14,21 @@ from aiohttp import web
 from exporter.config import ConfigError
 from exporter.exposition import handler
 from exporter.text import listed
-from exporter.web import HEALTH_PATHS, PROBE_PATH, READY_PATHS, RELOAD_PATH
-from exporter.web.landing import POLICY, Link, page
+from exporter.web import (
+    API_PATH,
+    HEALTH_PATHS,
+    ISSUERS_PATH,
+    PROBE_PATH,
+    READY_PATHS,
+    RELOAD_PATH,
+)
+from exporter.web.api import Api
+from exporter.web.pages import Pages
 from exporter.web.probe import handler as probe_handler
 from exporter.web.security import Guard
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from exporter.on_demand import OnDemand
     from exporter.store import Store
@@ -75,29 +83,19 @@ def _routes(site: Site, prefix: str) -> list[web.RouteDef]:
         # A probe is not made for its head alone.
         probe = probe_handler(site.on_demand)
         routes.append(web.get(prefix + PROBE_PATH, probe, allow_head=False))
+    return [*routes, *_to_read(site, prefix)]
+
+
+def _to_read(site: Site, prefix: str) -> Iterator[web.RouteDef]:
+    pages = Pages(site.store, telemetry_path=site.telemetry_path, prefix=site.prefix)
+    api = Api(site.store)
+    # At `/` there may be the metrics, and then they are what is wanted there.
     if site.telemetry_path != "/":
-        routes.append(web.get(prefix + "/", _landing(site)))
-    if site.telemetry_path != "/" and prefix:
-        routes.append(web.get(prefix, _landing(site)))
-    return routes
-
-
-def _landing(site: Site) -> Callable[[web.Request], Awaitable[web.Response]]:
-    links = (
-        Link(path=site.telemetry_path, text="metrics"),
-        Link(path=HEALTH_PATHS[0], text="healthy"),
-        Link(path=READY_PATHS[0], text="ready"),
-    )
-
-    async def landing(_request: web.Request) -> web.Response:
-        text = page(site.store.states(), links, prefix=site.prefix)
-        return web.Response(
-            text=text,
-            content_type="text/html",
-            headers={"Content-Security-Policy": POLICY, "Cache-Control": "no-store"},
-        )
-
-    return landing
+        yield from (web.get(path, pages.overview) for path in {prefix, f"{prefix}/"} - {""})
+    # Names may hold slashes.
+    yield web.get(prefix + ISSUERS_PATH + "{name:.*}", pages.issuer)
+    yield web.get(prefix + API_PATH, api.issuers)
+    yield web.get(f"{prefix}{API_PATH}/{{name:.*}}", api.issuer)
 
 
 async def _healthy(_request: web.Request) -> web.Response:
