@@ -119,7 +119,10 @@ def test_a_rule_file_is_clean(path):
     in_order(promtool("check", "rules", "--lint=all", "--lint-fatal", path))
 
 
-@pytest.mark.parametrize("config", ["prometheus.yaml", "prometheus-vantages.yaml"])
+SCRAPES = ["prometheus.yaml", "prometheus-vantages.yaml", "prometheus-probe.yaml"]
+
+
+@pytest.mark.parametrize("config", SCRAPES)
 def test_a_scrape_configuration_is_valid_and_loads_every_rule_file(config):
     checked = promtool("check", "config", config)
 
