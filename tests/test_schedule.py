@@ -30,7 +30,6 @@ from tests.scheduling import (
 from tests.virtual_time import VirtualLoop, in_virtual_time
 
 if TYPE_CHECKING:
-
     from exporter.model import Issuer, Report
 
 
