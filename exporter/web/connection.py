@@ -111,9 +111,13 @@ class _Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
+        # Anybody can send nonsense, or hang up: that is worth a line for who looks, and no
+        # traceback.
+        if isinstance(exc, ConnectionError):
+            _logger.debug("request.abandoned", remote=request.remote, error=str(exc))
+            raise exc
         if not isinstance(exc, HttpProcessingError):
             return super().handle_error(request, status, exc, message)
-        # Anybody can send nonsense: that is worth a line for who looks, and no traceback.
         status = _status(exc)
         _logger.debug("request.malformed", remote=request.remote, error=str(exc))
         text = f"{HTTPStatus(status).phrase}\n"

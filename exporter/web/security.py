@@ -130,7 +130,8 @@ class Guard:
             # Who does not read is not waited for: closing would still wait to send the rest.
             if request.transport is not None:
                 request.transport.abort()
-            raise
+            text = f"not answered within {MOST_SECONDS:g} seconds"
+            raise ConnectionAbortedError(text) from None
         finally:
             self._under_way -= 1
 
