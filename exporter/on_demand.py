@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from exporter.schedule import Scheduler
     from exporter.store import Store
 
-#: Callers that may wait at once: each holds a connection.
-MOST_CALLERS = 2000
+#: Callers that may wait at once. Each holds a connection, and those that are left over (see
+#: `web.connection`) are for scrapes and health checks.
+MOST_CALLERS = 200
 
 
 class UnknownTargetError(Exception):

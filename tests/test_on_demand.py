@@ -93,7 +93,7 @@ ACME = rare()
 
 @in_virtual_time
 async def test_a_thousand_callers_at_once_cause_one_probe() -> None:
-    async with desk(ACME) as it:
+    async with desk(ACME, most_callers=1000) as it:
         replies = await asyncio.gather(*(it.ask(ACME) for _ in range(1000)))
 
         assert it.far.starts == {"acme": [0]}

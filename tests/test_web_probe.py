@@ -13,10 +13,12 @@ from aiohttp.test_utils import TestClient, TestServer
 from exporter.book import Book
 from exporter.config import Limits
 from exporter.exposition import Format
-from exporter.on_demand import OnDemand
+from exporter.on_demand import MOST_CALLERS, OnDemand
 from exporter.probe import Prober
 from exporter.schedule import Scheduler
 from exporter.store import Store
+from exporter.web import MOST_REQUESTS
+from exporter.web.connection import MOST_CONNECTIONS
 from exporter.web.probe import TIMEOUT_HEADER, allowed_seconds
 from exporter.web.routes import Site, application
 from tests.probing import URL, discovery
@@ -225,6 +227,11 @@ async def test_too_many_callers_are_told_to_come_back(good: Issuer) -> None:
 
         assert (response.status, response.headers["Retry-After"]) == (503, "1")
         assert await response.text() == "too many wait for a probe already\n"
+
+
+def test_callers_leave_connections_to_scrapes_and_health_checks() -> None:
+    """A crowd that waits for a slow issuer must not look like an exporter that is down."""
+    assert MOST_CALLERS + MOST_REQUESTS < MOST_CONNECTIONS
 
 
 async def test_a_probe_is_not_made_for_its_head(bench: Bench) -> None:
