@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 #: What certificates of our servers are for; clients are led to loopback.
 NAME = "exporter.test"
 PASSWORD = "correct horse"
+CLIENTS = "Clients' CA"
+SERVERS = "Servers' CA"
 
 
 @cache
@@ -43,17 +45,17 @@ def hashed(password: str = PASSWORD) -> str:
 
 
 @cache
-def ca(name: str = "Clients' CA") -> Identity:
+def ca(name: str) -> Identity:
     return issue(name, is_ca=True)
 
 
 @cache
 def server(name: str = NAME) -> Identity:
-    return issue(name, ca("Servers' CA"), host=NAME)
+    return issue(name, ca(SERVERS), host=NAME)
 
 
 @cache
-def client(name: str = "prometheus.test", issuer: str = "Clients' CA") -> Identity:
+def client(name: str = "prometheus.test", issuer: str = CLIENTS) -> Identity:
     return issue(name, ca(issuer), host=name, usage=ExtendedKeyUsageOID.CLIENT_AUTH)
 
 
@@ -92,8 +94,8 @@ def write(folder: Path, text: str, name: str = "web.yaml") -> Path:
     put(folder, "server", server())
     put(folder, "client", client())
     put(folder, "stranger", client("prometheus.test", "Somebody's CA"))
-    put(folder, "clients", ca())
-    put(folder, "servers", ca("Servers' CA"))
+    put(folder, "clients", ca(CLIENTS))
+    put(folder, "servers", ca(SERVERS))
     path = folder / name
     path.write_text(text.lstrip("\n"), "utf-8")
     return path
