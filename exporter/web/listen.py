@@ -154,12 +154,12 @@ def activated(environment: MutableMapping[str, str]) -> list[socket.socket]:
 def _activated(number: int) -> socket.socket:
     try:
         sock = socket.socket(fileno=number)
-        os.set_inheritable(number, False)  # noqa: FBT003
-        is_listening = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     except OSError as error:
         why = f"file descriptor {number} is no socket: {error.strerror}"
         raise ListenError("systemd's sockets", why) from None
-    if not is_listening:
+    os.set_inheritable(number, False)  # noqa: FBT003
+    if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        sock.close()
         why = f"file descriptor {number} does not listen; want ListenStream= in the unit"
         raise ListenError("systemd's sockets", why)
     return sock
