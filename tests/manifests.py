@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 NAME = "oidc-issuer-exporter"
-IMAGE = f"ghcr.io/{NAME}/{NAME}"
+IMAGE = f"{NAME}/{NAME}"
 WORKLOADS = ("Deployment", "StatefulSet")
 #: The oldest Kubernetes that the manifests are written for, and the newest that is known.
 VERSIONS = ("1.29", kubernetes_validate.latest_version())

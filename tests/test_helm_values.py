@@ -37,7 +37,7 @@ def test_everything_in_the_chart_is_of_one_version():
     image = VALUES["image"]
 
     assert {chart["version"], chart["appVersion"]} == {__version__}
-    assert (f"{image['registry']}/{image['repository']}", image["tag"]) == (IMAGE, "")
+    assert (image["registry"], image["repository"], image["tag"]) == ("", IMAGE, "")
 
 
 def test_the_pod_has_the_user_of_the_image():

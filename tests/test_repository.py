@@ -34,6 +34,7 @@ REGISTRIES = re.compile(
             ("crates", "io"),
             ("proxy\\.golang", "org"),
             ("repo1?\\.maven", "(org|apache)"),
+            ("(docker|ghcr|quay)", "io"),
         ]
     )
 )
