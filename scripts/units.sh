@@ -10,14 +10,14 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 # A machine of units and a program's name: `verify` wants to see all that a unit refers to.
-mkdir -p "$work/etc/systemd/system" "$work/opt/$name/bin" "$work/bin"
+mkdir -p "$work/etc/systemd/system" "$work/opt/$name/bin"
 cp -R "$units/$name.service" "$units/$name.socket" "$work/etc/systemd/system"
 for unit in basic multi-user network-online shutdown sockets sysinit; do
     printf '[Unit]\nDescription=%s\n' "$unit" >"$work/etc/systemd/system/$unit.target"
 done
-for program in "opt/$name/bin/$name" bin/kill; do
-    printf '#!/bin/sh\n' >"$work/$program"
-    chmod +x "$work/$program"
+for program in "$name" python; do
+    printf '#!/bin/sh\n' >"$work/opt/$name/bin/$program"
+    chmod +x "$work/opt/$name/bin/$program"
 done
 
 # The service as it is, and with its drop-in. Words that systemd does not know are warnings

@@ -187,7 +187,9 @@ def test_the_daemon_has_the_rights_of_nobody(service: Machine):
 def test_a_reload_is_one(service: Machine):
     before = service.main.pid
 
-    assert service.systemctl("reload", UNIT) == 0
+    reloaded = service.run("systemctl", "reload", UNIT)
+
+    assert reloaded.returncode == 0, reloaded.stderr + service.journal()
     service.until(lambda: "config.reloaded" in service.journal())
     assert service.main.pid == before
     assert service.show("ActiveState") == "active"
