@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import socket
 import time
@@ -82,6 +83,29 @@ async def test_the_watchdog_is_fed_twice_as_often_as_it_needs(manager: socket.so
 
     assert [heard(manager) for _ in range(3)] == ["WATCHDOG=1"] * 3
     assert sleeps == [15.0] * 3
+
+
+async def test_a_loop_that_is_stuck_is_silent(manager: socket.socket) -> None:
+    """It is what the watchdog is for; a beat from a thread would keep it from biting."""
+    beat = asyncio.create_task(Notifier(address(manager), watchdog_seconds=0.002).beat())
+    await asyncio.sleep(0.05)
+    manager.setblocking(False)  # noqa: FBT003
+    drained = drain(manager)
+    time.sleep(0.05)  # noqa: ASYNC251 - the stuck loop itself
+    silent = drain(manager)
+    beat.cancel()
+
+    assert drained > 1
+    assert silent == 0
+
+
+def drain(manager: socket.socket) -> int:
+    for count in itertools.count():
+        try:
+            manager.recv(4096)
+        except BlockingIOError:
+            return count
+    raise AssertionError
 
 
 async def test_without_a_watchdog_nothing_beats(manager: socket.socket) -> None:
