@@ -27,7 +27,7 @@ MACHINE := .bench/machine
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test coverage check check-extended check-image check-service dist docs \
-    bench lock clean
+    bench soak lock clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -95,6 +95,7 @@ dist: $(READY) ## Build the source archive and the wheel into dist/
 
 docs: $(READY) ## Write what is generated anew, dashboards too (the tests hold it to the code)
 	$(BIN)/python -m exporter.config docs
+	$(BIN)/python -m exporter.web docs/web-config.md
 	$(BIN)/python -m exporter.catalogue docs/metrics.md
 	$(BIN)/python -m exporter.advice docs/how-sts-sees-an-issuer.md docs/runbooks/*.md
 	$(BIN)/python -m exporter.demo.verdicts docs/real-issuers.md
@@ -105,6 +106,10 @@ docs: $(READY) ## Write what is generated anew, dashboards too (the tests hold i
 bench: $(READY) ## Measure speed and accuracy beside blackbox_exporter (ARGS=--quick)
 	@sh scripts/packages.sh nginx-light:nginx prometheus-blackbox-exporter:prometheus-blackbox-exporter
 	@exec $(BIN)/python -m bench $(ARGS)
+
+soak: $(READY) ## Run the exporter for ten minutes under everything at once (ARGS="--minutes 2")
+	@sh scripts/packages.sh util-linux:setpriv
+	@exec $(BIN)/python -m bench.soak $(ARGS)
 
 lock: ## Pin the dependencies again (ARGS=--upgrade for newer ones)
 	@sh scripts/lock.sh $(PYTHON) $(ARGS)
