@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import ssl
+import subprocess
+import sys
 from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
 #: One file for each kind of slip; its first lines say what is said of it.
 BAD = Path(__file__).parent / "data" / "web"
+DOCS = Path(__file__).parent.parent / "docs" / "web-config.md"
 #: Parts of a hash, a password in its place, and a key, as those files have them.
 SECRETS = ("oX4FmuDRuV8mkzwlk3hbgu", "hunter2", "plain")
 
@@ -208,6 +212,28 @@ def test_a_file_without_end_is_not_read_to_it(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match="cannot be read: File too large"):
         load(path)
+
+
+def test_the_docs_say_what_the_code_does(tmp_path: Path) -> None:
+    """Otherwise: make docs"""
+    page = tmp_path / DOCS.name
+    shutil.copy(DOCS, page)
+    subprocess.run([sys.executable, "-m", "exporter.web", page], check=True)
+
+    assert page.read_text("utf-8") == DOCS.read_text("utf-8")
+
+
+def test_the_example_of_the_docs_is_taken_as_it_stands(tmp_path: Path) -> None:
+    text = DOCS.read_text("utf-8").partition("```yaml\n")[2].partition("```")[0]
+    path = write(tmp_path, text)
+    put(tmp_path, "tls", server())
+    (tmp_path / "tls.pem").rename(tmp_path / "tls.crt")
+    (tmp_path / "clients.pem").rename(tmp_path / "prometheus-ca.crt")
+
+    config = load(path)
+    assert config.tls is not None
+    assert config.tls.context.verify_mode is ssl.CERT_REQUIRED
+    assert list(config.users) == [b"prometheus"]
 
 
 def test_the_digest_tells_every_change(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args, get_origin
 
 from pydantic.json_schema import GenerateJsonSchema
 
@@ -19,7 +19,7 @@ from exporter.config.schema import (
 from exporter.config.values import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from pydantic.fields import FieldInfo
 
@@ -35,13 +35,20 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": GenerateJsonSchema.schema_dialect, **schema}
 
 
-def refreshed(text: str) -> str:
+#: The tables of a page: a section, and the section whose keys stand in another table.
+Tables: TypeAlias = "Mapping[str, tuple[type[Section], type[Section]]]"
+
+
+def refreshed(text: str, tables: Tables | None = None) -> str:
     """*text* with everything between its `BEGIN` and `END` markers written anew.
+
+    The markers name *tables*, or those of the configuration.
 
     Raises:
         KeyError: A marker names a table that does not exist.
     """
-    return _MARKED.sub(lambda match: _marked(match["name"]), text)
+    known = tables or _TABLES
+    return _MARKED.sub(lambda match: _marked(match["name"], *known[match["name"]]), text)
 
 
 class _WithoutTitles(GenerateJsonSchema):
@@ -51,8 +58,7 @@ class _WithoutTitles(GenerateJsonSchema):
         return False
 
 
-#: The tables of the docs: a section, and the section whose keys stand in another table.
-_TABLES: dict[str, tuple[type[Section], type[Section]]] = {
+_TABLES: Tables = {
     "top": (ConfigFile, Section),
     "settings": (Settings, Section),
     "limits": (LimitsSection, Section),
@@ -62,8 +68,7 @@ _TABLES: dict[str, tuple[type[Section], type[Section]]] = {
 _MARKED = re.compile(r"<!-- BEGIN (?P<name>\w+) -->.*?<!-- END (?P=name) -->", re.DOTALL)
 
 
-def _marked(name: str) -> str:
-    section, less = _TABLES[name]
+def _marked(name: str, section: type[Section], less: type[Section]) -> str:
     rows = [
         _row(field.alias or key, field)
         for key, field in section.model_fields.items()

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from exporter.config import addresses
 from exporter.config.problems import shown
 from exporter.config.schema import Section
 from exporter.config.values import (
@@ -79,7 +80,7 @@ def _header(value: object) -> str:
     return found
 
 
-_FILE = text(1, 4096)
+_FILE = addresses.PATH
 _PEM = Secret(wish="PEM text, from -----BEGIN on", read=_pem, schema={"type": "string"})
 
 

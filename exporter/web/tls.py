@@ -94,6 +94,8 @@ def _clients(section: TlsSection) -> Iterator[tuple[str, str]]:
     if mode is not ssl.CERT_NONE and not ca:
         # exporter-toolkit would trust the system's CAs then, and with them everybody.
         yield "client_auth_type", "want client_ca_file or client_ca with it, got neither"
+    if "client_allowed_sans" in section.model_fields_set and not section.client_allowed_sans:
+        yield "client_allowed_sans", "want one name at least, got none: nobody would get in"
     if section.client_allowed_sans and mode is not ssl.CERT_REQUIRED:
         message = "want client_auth_type: RequireAndVerifyClientCert with it"
         yield "client_allowed_sans", message
