@@ -69,10 +69,12 @@ class History:
 
 
 def _with(kept: tuple[Kept, ...], report: Report) -> tuple[Kept, ...]:
-    """*kept* and *report*; in a run of like failures it takes the place of the one before."""
-    run = kept[1 - MOST_ALIKE :]
-    if len(run) == MOST_ALIKE - 1 and all(_is_alike(one.report, report) for one in run):
-        return (*kept[:-1], Kept(report, kept[-1].left_out + 1))
+    """*kept* and *report*, of a run of like failures no more than its first and its last."""
+    run = kept[-MOST_ALIKE:]
+    if len(run) == MOST_ALIKE and all(_is_alike(one.report, report) for one in run):
+        *others, goes, last = kept
+        last = Kept(last.report, goes.left_out + 1 + last.left_out)
+        return (*others, last, Kept(report))
     return (*kept, Kept(report))
 
 

@@ -143,3 +143,23 @@ def test_another_url_is_another_issuer_whose_counters_go_on():
 
     follow(state, report(key_set=key_set(key("c"))))
     assert state.rotation.changes == 1, "the first read of another issuer is no change"
+
+
+def test_good_counts_from_the_first_success_of_the_run():
+    state = State(issuer())
+    bad = report(failure=failure(), ended_timestamp_seconds=NOW + 2)
+    later = [report(ended_timestamp_seconds=NOW + n) for n in (0, 1, 3, 4)]
+
+    assert follow(state, *later[:2]).good_since_timestamp_seconds == NOW
+    assert follow(state, bad).good_since_timestamp_seconds is None
+    assert follow(state, *later[2:]).good_since_timestamp_seconds == NOW + 3
+
+
+def test_another_url_has_another_history():
+    state = follow(State(issuer()), report(), report(failure=failure()))
+    assert len(state.history.kept) == 2
+    assert state.history.kept[0].report is state.report
+
+    state.reconfigure(issuer(url="https://other.example.com"))
+
+    assert (state.history.kept, state.good_since_timestamp_seconds) == ((), None)

@@ -13,3 +13,6 @@ MOST_REQUESTS = 40
 
 #: Where the metrics cannot be; at `/` they can, and then replace the landing page.
 RESERVED_PATHS = (*HEALTH_PATHS, *READY_PATHS, RELOAD_PATH, PROBE_PATH, API_PATH)
+
+#: Between two looks of a page that refreshes itself; issuers are probed once a minute.
+REFRESH_SECONDS = 30

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from exporter.summary import Standing, summary
-from exporter.web.overview import REFRESH_SECONDS, WORDS, bar, cacheable, certificate, keys
+from exporter.web import REFRESH_SECONDS
+from exporter.web.overview import WORDS, bar, cacheable, certificate, keys
 from exporter.web.report import Full, kind
 from exporter.web.words import issuer_path, link, span, when
 from exporter.wording import verdict
@@ -111,12 +112,6 @@ class Details:
     def since(self) -> When | None:
         """When it began to stand as it does."""
         return when(self.summary.since_timestamp_seconds, self._moment)
-
-    @property
-    def probed(self) -> When | None:
-        """When the report that is shown ended."""
-        report = self._shown.report if self._shown else None
-        return when(report.ended_timestamp_seconds, self._moment) if report else None
 
     @property
     def resting(self) -> When | None:

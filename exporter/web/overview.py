@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from exporter.summary import Standing
+from exporter.web import REFRESH_SECONDS
 from exporter.web.listing import COLUMNS, Query
 from exporter.web.words import issuer_path, link, span, when
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 #: Rows of one page: more than fit on a screen, and made in some 10 ms.
 ROWS = 100
-#: Seconds between two looks by itself; issuers are probed once a minute.
-REFRESH_SECONDS = 30
 
 #: What a standing is called.
 WORDS: Mapping[Standing, str] = {

@@ -20,6 +20,7 @@ from aiohttp import web
 from exporter import __version__
 from exporter.facts import moment
 from exporter.text import clean
+from exporter.web import REFRESH_SECONDS
 from exporter.web.pacing import paced
 
 if TYPE_CHECKING:
@@ -76,7 +77,11 @@ def _load() -> _Loaded:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.globals |= {"style": Markup(style), "version": __version__}  # noqa: S704
+    environment.globals |= {
+        "style": Markup(style),  # noqa: S704 - a file of our own
+        "version": __version__,
+        "refresh_seconds": REFRESH_SECONDS,
+    }
     environment.filters |= {"cut": clean, "marked": _marked, "moment": moment}
     return _Loaded(environment, _headers(style))
 

@@ -81,6 +81,15 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """The published keys, those that are listed and how many are not."""
+
+    title: str
+    shown: Sequence[Key]
+    more: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
     """The certificates of one server."""
 
@@ -218,22 +227,17 @@ class Full:
             )
 
     @property
-    def keys(self) -> Sequence[Key] | None:
-        """The keys that are listed; None when the key set was not read."""
-        return self.report.key_set.keys[:MOST_KEYS] if self.report.key_set else None
-
-    @property
-    def more_keys(self) -> int:
-        """Those that are only counted."""
-        return max(0, len(self.report.key_set.keys) - MOST_KEYS) if self.report.key_set else 0
-
-    @property
-    def keys_title(self) -> str:
-        """How many there are, and how many STS can use."""
+    def keys(self) -> Keys | None:
+        """The key set; None when it was not read."""
         key_set = self.report.key_set
         if key_set is None:
-            return ""
-        return f"{len(key_set.keys)} published, {usable_keys(key_set)} usable for STS"
+            return None
+        count = len(key_set.keys)
+        return Keys(
+            title=f"{count} published, {usable_keys(key_set)} usable for STS",
+            shown=key_set.keys[:MOST_KEYS],
+            more=max(0, count - MOST_KEYS),
+        )
 
 
 def _discovery(document: Discovery) -> Iterator[tuple[str, str]]:
