@@ -10,15 +10,17 @@ PROMETHEUS := deploy/prometheus
 TOOLS := sh scripts/packages.sh git:git prometheus:prometheus prometheus:promtool $\
     prometheus-alertmanager:prometheus-alertmanager prometheus-alertmanager:amtool $\
     prometheus-blackbox-exporter:prometheus-blackbox-exporter $\
-    bash:bash curl:curl jq:jq openssl:openssl
+    bash:bash chromium:chromium curl:curl jq:jq openssl:openssl
 
 # Modules without I/O and without a clock: nothing excuses a branch that no test takes.
 PURE := exporter/advice/*,exporter/caching.py,exporter/chain.py,exporter/deadlines.py,$\
     exporter/documents.py,exporter/durations.py,exporter/families.py,exporter/family.py,$\
-    exporter/faults.py,exporter/findings.py,exporter/judge.py,exporter/keys.py,$\
+    exporter/faults.py,exporter/findings.py,exporter/history.py,exporter/judge.py,exporter/keys.py,$\
     exporter/material.py,exporter/metric.py,exporter/model.py,exporter/reasons.py,$\
     exporter/reply.py,exporter/sharding.py,$\
-    exporter/samples.py,exporter/state.py,exporter/strict_json.py,exporter/text.py,exporter/urls.py
+    exporter/samples.py,exporter/state.py,exporter/strict_json.py,exporter/summary.py,$\
+    exporter/text.py,exporter/urls.py,exporter/web/api.py,exporter/web/overview.py,$\
+    exporter/web/words.py
 
 # Root on a Debian: a container and a machine, both in folders.
 IMAGE := .bench/image
@@ -96,6 +98,7 @@ dist: $(READY) ## Build the source archive and the wheel into dist/
 docs: $(READY) ## Write what is generated anew, dashboards too (the tests hold it to the code)
 	$(BIN)/python -m exporter.config docs
 	$(BIN)/python -m exporter.web docs/web-config.md
+	$(BIN)/python -m exporter.web.api_schema docs/api.schema.json
 	$(BIN)/python -m exporter.catalogue docs/metrics.md
 	$(BIN)/python -m exporter.advice docs/how-sts-sees-an-issuer.md docs/runbooks/*.md
 	$(BIN)/python -m exporter.demo.verdicts docs/real-issuers.md

@@ -11,7 +11,7 @@ API_PATH = "/api/v1/issuers"
 #: Requests that are worked on at once, as node_exporter has it.
 MOST_REQUESTS = 40
 
-#: Where the metrics cannot be; at `/` they can, and then replace the landing page.
+#: Where the metrics cannot be; at `/` they can, and then replace the page of all issuers.
 RESERVED_PATHS = (*HEALTH_PATHS, *READY_PATHS, RELOAD_PATH, PROBE_PATH, API_PATH)
 
 #: Between two looks of a page that refreshes itself; issuers are probed once a minute.
