@@ -118,8 +118,8 @@ def _moments(name: str, expr: str, text: str, *, on: bool) -> Json:
     return frame.annotation(name, within, says=(name, text), color=color, at_value=True, on=on)
 
 
-def alerts(matchers: str, description: str, *, w: int, h: int) -> Json:
-    """A table of what fires, since when, and where the runbook stands."""
+def alerts(matchers: str, description: str, *about: fields.Column, w: int, h: int) -> Json:
+    """A table of what fires, *about* whom, since when, and where the runbook stands."""
     since = 'ALERTS_FOR_STATE{alertname=~"OIDC.+"} * 1000 and ignoring (alertstate) '
     firing = expressions.firing(f'severity=~"critical|warning",{matchers}'.rstrip(","))
     return model.table(
@@ -129,22 +129,15 @@ def alerts(matchers: str, description: str, *, w: int, h: int) -> Json:
             "Severity", "severity", *fields.background(words.SEVERITY), fields.width(90)
         ),
         fields.label("Alert", "alertname", fields.links(words.to_runbook()), fields.width(250)),
-        *_about(),
+        *about,
+        fields.label("Vantage", "vantage"),
+        fields.label("Team", "team"),
         fields.value("Since", fields.rows(since + firing), unit="dateTimeFromNow"),
         sort="Severity",
         w=w,
         h=h,
-        no_value="No alert fires.",
+        no_value="No firing alert is known.",
     )
-
-
-def _about() -> list[fields.Column]:
-    return [
-        fields.label("Issuer", "issuer", fields.links(words.to_issuer())),
-        fields.label("Vantage", "vantage"),
-        fields.label("Exporter", "instance", fields.links(words.to_exporter())),
-        fields.label("Team", "team"),
-    ]
 
 
 def threshold_line(name: str, legend: str) -> Query:

@@ -95,7 +95,7 @@ def _isolated() -> Json:
         "Isolated exporters",
         "Exporters that reach hardly any of their issuers: their own network is at fault, and "
         "what they say does not count.",
-        now(counted(OF("instance:oidc_exporter:isolated"), RECORDED_UP)),
+        now(counted(OF("instance:oidc_exporter:isolated"), f"{RECORDED_UP} == 1")),
         thresholds=words.NONE_IS_GOOD,
         no_value=common.WITHOUT_RULES,
     )
@@ -106,7 +106,7 @@ def _stale() -> Json:
     return model.stat(
         "Stale issuers",
         "Results that are too old to count, over all exporters.",
-        now(f"sum({stale}) or 0 * count({RECORDED_UP})"),
+        now(f"sum({stale}) or 0 * count({RECORDED_UP} == 1)"),
         thresholds=words.NONE_IS_BETTER,
         no_value=common.WITHOUT_RULES,
     )

@@ -134,7 +134,7 @@ def _max_age() -> Json:
         unit="s",
         w=9,
         overrides=[fields.limit(name, words.AMBER) for name in ("too short", "too long")],
-        no_value="no max-age is sent",
+        no_value="no max-age is known",
     )
 
 
@@ -149,7 +149,7 @@ def _directives() -> Json:
         fields.value("Seen by", rows(seen)),
         w=6,
         sort="Document",
-        no_value="No directive is sent.",
+        no_value="No directive is known.",
     )
 
 
@@ -202,7 +202,11 @@ def _count() -> Json:
 
 
 def _changes() -> list[Json]:
-    early = f"increase({OF('oidc_jwks_keys_removed_early_total')}[$__range])"
+    # Of a key set that nobody has read nothing is known, and a zero would be green.
+    read = f"last_over_time({OF('oidc_jwks_info')}[$__range])"
+    early = f"""
+increase({OF("oidc_jwks_keys_removed_early_total")}[$__range])
+and on (job, instance, issuer) {read}"""
     return [
         model.stat(
             "Last change",

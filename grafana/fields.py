@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from grafana.names import Json, checked
-from grafana.words import NEUTRAL
+from grafana.words import NEUTRAL, nothing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,8 +112,7 @@ def override(field: str, *properties: Json, matcher: str = "byName") -> Json:
 def gauge_cell(thresholds: Json, *, most: float = 1) -> tuple[Json, ...]:
     """Properties of a cell that draws its value as a bar."""
     cell = {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}
-    bounds = (prop("min", 0), prop("max", most), prop("thresholds", thresholds))
-    return (prop("custom.cellOptions", cell), *bounds)
+    return (*_coloured(cell, [], thresholds), prop("min", 0), prop("max", most))
 
 
 def background(mappings: list[Json]) -> tuple[Json, ...]:
@@ -132,7 +131,7 @@ def _coloured(cell: Json, mappings: list[Json], thresholds: Json) -> tuple[Json,
     # What no mapping knows stays plain, instead of taking the default green.
     return (
         prop("custom.cellOptions", cell),
-        prop("mappings", mappings),
+        prop("mappings", [*mappings, nothing(EMPTY)]),
         prop("thresholds", thresholds),
     )
 
@@ -147,6 +146,8 @@ def limit(name: str, color: str) -> Json:
         prop("custom.fillOpacity", 0),
         prop("custom.showPoints", "never"),
         prop("custom.stacking", {"group": "limit", "mode": "none"}),
+        # It belongs to no issuer that a link could show.
+        links(),
     )
 
 

@@ -80,7 +80,7 @@ def _verdict() -> list[Json]:
             now(expressions.state(OF)),
             mappings=words.STATE,
             filled=True,
-            no_value="no such issuer",
+            no_value="no exporter tells of it",
         ),
         model.stat(
             "URL",
@@ -88,14 +88,14 @@ def _verdict() -> list[Json]:
             now(f"group by (url) ({OF('oidc_issuer_info')})", legend="{{url}}"),
             w=6,
             text="name",
-            no_value="no such issuer",
+            no_value="no exporter tells of it",
         ),
         model.stat(
             "Last good probe",
-            "When any exporter last got a usable key in time.",
+            "When any exporter last got a usable key in time, since it started.",
             now(f"1000 * max({last})"),
             unit="dateTimeFromNow",
-            no_value="never",
+            no_value="none is known",
         ),
         _bad_from(),
         *_shares(),
@@ -170,7 +170,7 @@ def _causes() -> Json:
         join="instance",
         w=24,
         h=6,
-        no_value="Nothing stops the probes.",
+        no_value="No failed probe is known.",
     )
 
 
@@ -198,7 +198,7 @@ def _findings() -> Json:
         w=10,
         h=6,
         sort="Level",
-        no_value="No promise is broken.",
+        no_value="No finding is known.",
     )
 
 
@@ -252,7 +252,7 @@ def _left_alone() -> Json:
         now(f"1000 * max({until})"),
         h=3,
         unit="dateTimeFromNow",
-        no_value="not asked to",
+        no_value="no wish is known",
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grafana.fields import DATASOURCE, EMPTY, Column, Query, background, override, prop
-from grafana.words import NEUTRAL
+from grafana.words import NEUTRAL, nothing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +49,8 @@ def stat(
         "textMode": text,
         "wideLayout": True,
     }
-    defaults = _defaults(unit, no_value, mappings, thresholds, decimals)
+    mapped = [*mappings, nothing(no_value)]
+    defaults = _defaults(unit, no_value, mapped, thresholds, decimals)
     return _panel(
         "stat",
         (title, description),

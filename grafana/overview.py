@@ -37,6 +37,8 @@ def build() -> Json:
                 "",
                 "What fires, since when its condition holds, and where the runbook stands. "
                 "Also alerts of the exporters themselves, whatever issuers are chosen.",
+                fields.label("Issuer", "issuer", fields.links(words.to_issuer())),
+                fields.label("Exporter", "instance", fields.links(words.to_exporter())),
                 w=24,
                 h=7,
             ),
@@ -271,7 +273,8 @@ def _to_issuer() -> Json:
 
 def _states() -> Json:
     usable = expressions.over_time("avg_over_time", VOTES)
-    rank = f"avg by (issuer) ({usable}) or 0 * group by (issuer) ({KNOWN})"
+    known = expressions.over_time("last_over_time", KNOWN)
+    rank = f"avg by (issuer) ({usable}) or 0 * group by (issuer) ({known})"
     return model.timeline(
         "State of the issuers",
         "Unusable: most vantages say that STS would get no key. Degraded: some exporter says "

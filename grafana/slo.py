@@ -194,7 +194,7 @@ def _bad_minutes() -> Json:
         interval="1d",
         decimals=0,
         legend=("max", "sum"),
-        no_value=common.WITHOUT_RULES,
+        no_value="no midnight (UTC) is known yet",
         to=TO_ISSUER,
     )
 

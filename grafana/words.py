@@ -60,7 +60,15 @@ IN_FORCE = mapped({1: ("in force", None)})
 PUBLISHED = mapped({1: ("published", None)})
 DOCUMENT = mapped({"discovery": ("discovery", None), "jwks": ("key set", None)})
 SCOPE = mapped({"global": ("global", GREEN)})
-LEVEL = mapped({"failure": ("failure", RED), "warning": ("warning", AMBER)})
+LEVEL = mapped(
+    {"failure": ("failure", RED), "warning": ("warning", AMBER), "notice": ("notice", None)}
+)
+
+
+def nothing(text: str) -> Json:
+    """A mapping of the lack of a value, which Grafana would paint as the lowest threshold."""
+    result = {"text": text, "color": GREY, "index": 0}
+    return {"type": "special", "options": {"match": "null+nan", "result": result}}
 
 
 def _range(low: float, high: float, text: str, color: str) -> Json:
