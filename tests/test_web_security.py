@@ -151,11 +151,16 @@ async def test_what_bcrypt_does_not_look_at_is_cut_as_others_cut_it() -> None:
     assert not await asked.admit(b"alice", b"x\0x")
 
 
-async def test_names_and_passwords_do_not_run_into_each_other() -> None:
-    asked = Users({b"ab": hashed("c").encode(), b"a": hashed("x").encode()})
+async def test_a_crowd_with_one_password_pays_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = count_checks(monkeypatch)
+    asked = Users({b"alice": hashed().encode()})
+    answers = await asyncio.gather(
+        *(asked.admit(b"alice", PASSWORD.encode()) for _ in range(5)),
+        *(asked.admit(b"alice", b"wrong") for _ in range(2)),
+    )
 
-    assert await asked.admit(b"ab", b"c")
-    assert not await asked.admit(b"a", b"bc")
+    assert answers == [True] * 5 + [False] * 2
+    assert len(checks) == 3
 
 
 async def test_the_loop_goes_on_while_a_password_is_checked() -> None:
@@ -180,7 +185,7 @@ async def test_passwords_do_not_queue_up_without_end(tmp_path: Path) -> None:
     await asyncio.sleep(0)
 
     with pytest.raises(CrowdError):
-        await asked.admit(b"alice", b"one more")
+        await asyncio.wait_for(asked.admit(b"alice", b"one more"), 5)
     asked._turn.release()
     assert await asyncio.gather(*waiting) == [False] * users.MOST_WAITING
     assert await asked.admit(b"alice", PASSWORD.encode())
@@ -290,6 +295,7 @@ async def test_who_does_not_read_is_not_waited_for(
         writer.write(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
         await until(lambda: served.guard._under_way == 1)
         await until(lambda: served.guard._under_way == 0)
+        await until(lambda: connections(served) == 0)
         await read_all(reader)
         writer.close()
 

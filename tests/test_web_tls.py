@@ -274,6 +274,35 @@ async def test_a_certificate_without_its_key_is_waited_out(
     assert rejected["problem"] == f"{place}: {wish}"
 
 
+async def test_what_is_still_being_written_is_waited_for_and_refused_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = iter(["half", "whole", "whole"])
+    looks: list[str] = []
+    loads: list[int] = []
+
+    def look(_path: Path) -> str:
+        looks.append(next(contents, "whole"))
+        return looks[-1]
+
+    def load(_path: Path) -> None:
+        loads.append(len(looks))
+        raise ConfigError(["wrong"])
+
+    async def has_looked() -> bool:
+        return len(looks) > 8
+
+    async with serving(tmp_path, TLS) as served:
+        monkeypatch.setattr(server_module, "LOOK_SECONDS", 0.01)
+        monkeypatch.setattr(server_module, "digest", look)
+        monkeypatch.setattr(server_module, "load", load)
+        watch = asyncio.create_task(served.server.watch())
+        await until(has_looked)
+        watch.cancel()
+
+    assert loads == [3]
+
+
 async def test_a_broken_file_leaves_the_old_one_in_force(tmp_path: Path) -> None:
     async with serving(tmp_path, MUTUAL + USERS) as served:
         for text in ("", "{", "tls_server_config: {cert_file: none.pem}", "nonsense: 1"):

@@ -86,7 +86,7 @@ class Users:
         return self.hashes[self._names[place]]
 
     def _digest(self, user: bytes, password: bytes) -> bytes:
-        return hmac.digest(self._key, b"%d:%b%b" % (len(user), user, password), "sha256")
+        return hmac.digest(self._key, b"%b:%b" % (user, password), "sha256")
 
 
 def credentials(authorization: str) -> tuple[bytes, bytes] | None:
