@@ -69,7 +69,7 @@ check: $(READY) ## Lint, formatting, types, rules and their tests, dashboards, p
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	sh scripts/units.sh
 
-check-extended: $(READY) check-image check-service ## Those two; rules, manifests and chart by tools built here (needs Go)
+check-extended: $(READY) check-image check-service ## Those two; rules, dashboards, manifests and chart by tools built here (needs Go)
 	@sh scripts/go-tools.sh $(GO_TOOLS)
 	$(GO_TOOLS)/promtool check rules --lint=all --lint-fatal $(PROMETHEUS)/rules/*.yaml
 	$(GO_TOOLS)/promtool check config $(PROMETHEUS)/prometheus.yaml
@@ -79,6 +79,9 @@ check-extended: $(READY) check-image check-service ## Those two; rules, manifest
 	$(GO_TOOLS)/promtool test rules $(PROMETHEUS)/tests/*.test.yaml
 	$(GO_TOOLS)/pint --offline --config $(PROMETHEUS)/pint.hcl lint --min-severity=warning \
 	    --fail-on=warning $(PROMETHEUS)/rules
+	for dashboard in grafana/dashboards/*.json; do \
+	    $(GO_TOOLS)/dashboard-linter lint --strict "$$dashboard" || exit 1; done
+	sh scripts/grafana-schema.sh .bench/grafana-schema
 	$(BIN)/pytest tests/extended/chart.py tests/extended/schemas.py
 
 check-image: $(READY) ## Build the container image and run it (root on Debian)

@@ -37,7 +37,9 @@ build() {
     wanted=$*
     unpacked=$(unpack "$2" "$3" "$4")
     shift 4
-    (cd "$unpacked" && GOWORK=off go build -buildvcs=false "$@" -o "$folder/$program" "./cmd/$program")
+    main=.
+    [ ! -d "$unpacked/cmd/$program" ] || main="./cmd/$program"
+    (cd "$unpacked" && GOWORK=off go build -buildvcs=false "$@" -o "$folder/$program" "$main")
     echo "$wanted" >"$stamp"
 }
 
@@ -53,6 +55,9 @@ build helm helm.sh/helm/v3 v3.22.0 h1:n1if5iQgHYsujPAcO5oonH/KiSNUmqmUF0iGVjSF3A
     -ldflags "-X ${kubernetes}Major=1 -X ${kubernetes}Minor=37"
 build kubeconform github.com/yannh/kubeconform v0.8.0 \
     h1:loDYd3a3spjIFrauqW67CDKF55Oo9R6uvC8AvpVd4ug=
+# It has no releases.
+build dashboard-linter github.com/grafana/dashboard-linter \
+    v0.0.0-20241224134444-1765d94aec4a h1:wpyAYX8+Rqu0LIEE7zXBR/qjBH4t0yXvqlRGa1wD5rg=
 
 # What the Prometheus operator's kinds look like: no program, two files.
 operator=$(unpack github.com/prometheus-operator/prometheus-operator v0.85.0 \
