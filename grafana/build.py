@@ -1,6 +1,6 @@
 """Write the dashboards, from the exporter's own table of metrics and the shipped rules.
 
-python -m grafana.build                  grafana/dashboards/*.json
+python -m grafana.build                  grafana/dashboards/*.json, tables of docs/dashboards.md
 python -m grafana.build --check          exit 1 when one of them is stale
 python -m grafana.build --output DIR --runbook-url URL      your own
 """
@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.prometheus.build import RUNBOOKS
-from grafana import exporter, issuer, overview, slo
+from grafana import exporter, issuer, overview, reference, slo
+from grafana.names import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from grafana.names import Json
 
 DASHBOARDS = Path(__file__).parent / "dashboards"
+PAGE = ROOT / "docs" / "dashboards.md"
 
 
 def dashboards() -> Iterator[Json]:
@@ -46,10 +48,14 @@ def main(arguments: Sequence[str] | None = None) -> int | str:
     add("--output", type=Path, default=DASHBOARDS, metavar="DIR", help="where to write")
     add("--runbook-url", default=RUNBOOKS, metavar="URL", help="where docs/runbooks stands")
     options = parser.parse_args(arguments)
+    found = {dashboard["uid"]: dashboard for dashboard in dashboards()}
     files = {
-        options.output / f"{found['uid']}.json": text(found, options.runbook_url)
-        for found in dashboards()
+        options.output / f"{uid}.json": text(dashboard, options.runbook_url)
+        for uid, dashboard in found.items()
     }
+    # What somebody makes for himself is described nowhere.
+    if options.output == DASHBOARDS:
+        files[PAGE] = reference.refreshed(_read(PAGE), found)
     if options.check:
         stale = [path for path, wanted in files.items() if _read(path) != wanted]
         return f"stale: {', '.join(map(str, stale))}; run make docs" if stale else 0

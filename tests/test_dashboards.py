@@ -814,3 +814,24 @@ def test_panels_flow_like_words():
     places = [(p["gridPos"]["x"], p["gridPos"]["y"]) for p in made["panels"]]
     assert places == [(0, 0), (14, 0), (0, 6), (0, 10)]
     assert [panel["id"] for panel in made["panels"]] == [1, 2, 3, 4]
+
+
+# The page about them
+
+
+@every_dashboard
+def test_the_page_says_what_every_panel_answers(uid):
+    page = build.PAGE.read_text()
+    (table,) = re.findall(rf"<!-- BEGIN {uid} -->(.*?)<!-- END {uid} -->", page, re.DOTALL)
+
+    for panel in panels(DASHBOARDS[uid]):
+        assert f"| {panel['description']} |" in table
+    assert DASHBOARDS[uid]["description"] in table
+
+
+def test_a_stale_page_is_named(monkeypatch, tmp_path):
+    page = tmp_path / "dashboards.md"
+    page.write_text("<!-- BEGIN oidc-slo -->\n<!-- END oidc-slo -->\n")
+    monkeypatch.setattr(build, "PAGE", page)
+
+    assert "dashboards.md" in str(build.main(["--check"]))
