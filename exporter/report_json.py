@@ -68,26 +68,26 @@ def _failure(report: Report) -> object:
     if report.failure is None:
         return None
     advice = failure_advice(report, report.failure)
-    return {**_members(report.failure), "advice": _advice(advice)}
+    return {**members(report.failure), "advice": _advice(advice)}
 
 
 def _findings(report: Report) -> list[object]:
     return [
-        {**_members(found), "advice": _advice(finding_advice(report, found))}
+        {**members(found), "advice": _advice(finding_advice(report, found))}
         for found in report.findings
     ]
 
 
 def _advice(advice: Advice) -> dict[str, object]:
-    return {**_members(advice), "cause_sentence": CAUSES[advice.cause]}
+    return {**members(advice), "cause_sentence": CAUSES[advice.cause]}
 
 
 def _fetch(fetch: Fetch, policy: CachePolicy | None) -> dict[str, object]:
-    members = _members(fetch)
+    facts = members(fetch)
     if policy is None:
-        return {**members, "caching": None}
+        return {**facts, "caching": None}
     words = caching(policy, fetch.document)
-    return {**members, "caching": {**_members(policy), "meaning": words}}
+    return {**facts, "caching": {**members(policy), "meaning": words}}
 
 
 def _key_set(key_set: KeySet) -> dict[str, object]:
@@ -95,19 +95,19 @@ def _key_set(key_set: KeySet) -> dict[str, object]:
         "sha256": key_set.sha256,
         "published": len(key_set.keys),
         "usable": usable_keys(key_set),
-        "keys": [{"is_usable": key.is_usable, **_members(key)} for key in key_set.keys],
+        "keys": [{"is_usable": key.is_usable, **members(key)} for key in key_set.keys],
     }
 
 
-def _members(fact: object) -> dict[str, object]:
+def members(fact: object) -> dict[str, object]:
     """The fields of a frozen fact, its Unix times also as RFC 3339."""
     assert is_dataclass(fact)  # noqa: S101 - our own nouns, and nothing else
-    members: dict[str, object] = {}
+    found: dict[str, object] = {}
     for field in fields(fact):
         value = getattr(fact, field.name)
         name = field.name.removesuffix(_TIMESTAMP)
-        members |= {name: _plain(value)} if name == field.name else time_members(name, value)
-    return members
+        found |= {name: _plain(value)} if name == field.name else time_members(name, value)
+    return found
 
 
 def time_members(name: str, timestamp_seconds: float | None) -> dict[str, object]:
@@ -135,4 +135,4 @@ def _plain(value: object) -> object:
         return value if math.isfinite(value) else None
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    return _members(value) if is_dataclass(value) else value
+    return members(value) if is_dataclass(value) else value

@@ -174,6 +174,22 @@ async def test_an_unknown_name_is_not_found():
     is_valid(document, "error")
 
 
+async def test_the_head_of_an_answer_can_be_asked_for_alone():
+    async with site(reports.good()) as client:
+        for path in ("/api/v1/issuers", "/api/v1/issuers/acme"):
+            response = await client.head(path)
+            assert (response.status, await response.text()) == (200, "")
+
+
+async def test_a_lone_surrogate_is_escaped_wherever_it_stands():
+    """It has no form in UTF-8, and not every parser reads its escape in JSON."""
+    async with site(ODD) as client:
+        for path in ("/api/v1/issuers", "/api/v1/issuers/acme"):
+            text = (await asked(client, path))[1]
+            assert '"detail": "\\\\ud800"' in text
+            assert '"\\ud800"' not in text
+
+
 async def test_answers_are_json_and_never_cached():
     async with site(reports.good()) as client:
         for path in ("/api/v1/issuers", "/api/v1/issuers/acme", "/api/v1/issuers/nobody"):

@@ -21,11 +21,12 @@ from yarl import URL
 
 from exporter import __version__
 from exporter.advice import FAILURES, FINDINGS
-from exporter.model import Discovery
+from exporter.model import CachePolicy, Discovery
 from exporter.reasons import REASONS, Code, Document, Reason, Stage
 from exporter.summary import Standing
 from exporter.web.listing import LONGEST_TEXT
 from exporter.web.overview import ROWS
+from exporter.web.rendering import _load
 from exporter.web.words import CAUSES_PAGE, issuer_path, link, span, when
 from tests import builders, reports
 from tests.daemon import daemon
@@ -468,6 +469,19 @@ async def test_an_issuer_that_asked_for_rest_is_said_to_have() -> None:
     assert "It asked to be left alone until" not in later.source
 
 
+async def test_what_is_found_twice_is_advised_on_once() -> None:
+    twice = tuple(builders.finding(Code.CHAIN_ORDER, document) for document in Document)
+    bare = builders.fetch(tls=None)
+    policies = ((Document.JWKS, CachePolicy()),)
+    found = await shown(builders.report(findings=twice, fetches=(bare,), caching=policies))
+
+    title = FINDINGS[Code.CHAIN_ORDER].title
+    assert [tag.text for tag in found.all("h3")].count(title) == 1
+    assert [row[2] for row in found.rows("stack")] == [title, title]
+    assert "Key set cacheable yes" in found.one("dl", class_="tiles").text
+    assert not [tag for tag in found.all("h2") if tag.text.startswith("Certificate")]
+
+
 async def test_long_lists_are_cut_and_counted() -> None:
     keys = builders.key_set(*(builders.key(f"k{n}") for n in range(450)))
     chain = tuple(builders.certificate(sha256=f"{n:064}") for n in range(40))
@@ -613,6 +627,21 @@ async def _shape(client: TestClient[Any, Any], path: str) -> list[tuple[str, lis
 @pytest.mark.parametrize("text", [HOSTILE, "x" * 100_000, "\u202e" * 5000, "</style><style>"])
 async def test_what_a_remote_party_wrote_is_text_and_nothing_else(text: str) -> None:
     await check_harmless(text)
+
+
+async def test_what_somebody_searches_for_is_text_as_well() -> None:
+    async with site(reports.good()) as client:
+        found = await page(client, str(URL("/").with_query(text='\u202e"><script>')))
+
+    assert found.one("input", name="text").attributes["value"] == '\\u202e"><script>'
+    assert not found.all("script")
+
+
+def test_a_template_that_forgets_to_ask_prints_nothing_hidden_and_no_markup() -> None:
+    template = _load().environment.from_string("{{ one }}")
+
+    assert template.render(one="<b>\u202e\x1b") == r"&lt;b&gt;\u202e\x1b"
+    assert len(template.render(one="x" * 10**6)) == 4096
 
 
 @settings(max_examples=40)
