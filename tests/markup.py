@@ -34,7 +34,7 @@ class Page(HTMLParser):
         self.close()
         assert not self._open, [tag.name for tag in self._open]
 
-    def all(self, name: str, **attributes: str) -> list[Tag]:
+    def all(self, name: str, /, **attributes: str) -> list[Tag]:
         wanted = {key.rstrip("_"): value for key, value in attributes.items()}
         return [
             tag
@@ -42,7 +42,7 @@ class Page(HTMLParser):
             if tag.name == name and wanted.items() <= tag.attributes.items()
         ]
 
-    def one(self, name: str, **attributes: str) -> Tag:
+    def one(self, name: str, /, **attributes: str) -> Tag:
         (tag,) = self.all(name, **attributes)
         return tag
 
