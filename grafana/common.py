@@ -81,13 +81,16 @@ def _to(uid: str, here: str) -> Json:
     return frame.dashboard_link(TITLES[uid], f"/d/{uid}")
 
 
-def pages(matchers: str) -> Json:
-    """Marks while an alert fires that wakes somebody."""
+def pages(matchers: str, by: str = "alertname, vantage, instance") -> Json:
+    """Marks while an alert fires that wakes somebody; each value of *by* is a translucent one.
+
+    So among many issuers they must not be told apart: twenty would hide the graph.
+    """
     firing = expressions.firing(f'severity="critical",{matchers}')
     return frame.annotation(
         "Pages",
-        f"max by (alertname, issuer, vantage, instance) ({firing})",
-        says=("{{alertname}}", "{{issuer}} {{vantage}} {{instance}}"),
+        f"max by ({by}) ({firing})",
+        says=("{{alertname}}", "{{vantage}} {{instance}}"),
         color=words.RED,
     )
 

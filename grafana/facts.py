@@ -100,7 +100,6 @@ def _by_vantage() -> Json:
         Query(expr=ratio, legend="{{vantage}}"),
         *limits,
         unit="percentunit",
-        decimals=0,
         w=8,
         overrides=looks,
         no_value=common.WITHOUT_RULES,

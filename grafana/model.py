@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grafana.fields import DATASOURCE, EMPTY, Column, Query, background, override, prop
-from grafana.words import NEUTRAL, nothing
+from grafana.words import NEUTRAL, PLAIN, nothing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -158,11 +158,15 @@ def timeline(
     h: int = 8,
     unit: str = "none",
     show: str = "never",
-    color: str = "thresholds",
+    color: str = "fixed",
     no_value: str = "no data",
     to: Sequence[Json] = (),
 ) -> Json:
-    """Bands of states over time; they page where there are more than a screen holds."""
+    """Bands of states over time; they page where there are more than a screen holds.
+
+    By thresholds Grafana would merge numbers before it asks what they mean, and paint all of
+    them in the one colour that is left.
+    """
     options = {
         "alignValue": "left",
         "legend": {
@@ -186,7 +190,7 @@ def timeline(
         queries,
         size=(w, h),
         options=options,
-        defaults=defaults | {"color": {"mode": color}},
+        defaults=defaults | {"color": {"mode": color, "fixedColor": PLAIN}},
     )
 
 

@@ -50,7 +50,7 @@ def build() -> Json:
         variables=common.variables("job", "instance", "vantage", "issuer"),
         annotations=[
             # Pages of exporters have no issuer.
-            common.pages('issuer=~"$issuer|"'),
+            common.pages('issuer=~"$issuer|"', "alertname"),
             common.rotations(OF, on=False),
             common.reloads(OF, on=False),
             common.restarts(OF, on=False),

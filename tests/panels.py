@@ -275,8 +275,8 @@ def colour(config: Mapping[str, Any], value: float | str | None) -> str:
     known = mapped(config, value)
     if known and known.get("color"):
         return str(known["color"])
-    if config.get("color", {}).get("mode") != "thresholds":
-        return ""
+    if (mode := config.get("color", {})).get("mode") != "thresholds":
+        return str(mode.get("fixedColor", "")) if mode.get("mode") == "fixed" else ""
     number = value if isinstance(value, float) else -math.inf
     steps = config["thresholds"]["steps"]
     passed = [s for s in steps if s["value"] is None or s["value"] <= number]

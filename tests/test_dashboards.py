@@ -289,6 +289,20 @@ def test_a_panel_of_numbers_is_plain_unless_it_tells_a_state(uid, panel):
 
 
 @every_panel
+def test_a_timeline_is_painted_by_what_its_values_mean(uid, panel):
+    """Grafana merges numbers by thresholds, if it may, before it looks at the mappings."""
+    if panel["type"] == "state-timeline":
+        assert panel["fieldConfig"]["defaults"]["color"]["mode"] != "thresholds", uid
+
+
+@every_panel
+def test_an_axis_chooses_its_own_decimals(uid, panel):
+    """Where rounding makes ticks equal, Grafana 10 writes the words for no value instead."""
+    if panel["type"] == "timeseries" and panel["title"] != "Number of keys":
+        assert "decimals" not in panel["fieldConfig"]["defaults"], uid
+
+
+@every_panel
 def test_names_of_queries_are_unique_within_a_panel(uid, panel):
     refs = [target["refId"] for target in panel["targets"]]
 
@@ -642,6 +656,8 @@ def test_marks_are_those_that_explain_a_graph(uid):
     marks = {mark["name"]: mark for mark in DASHBOARDS[uid]["annotations"]["list"]}
 
     assert marks["Pages"]["enable"]
+    # Marks of many issuers would lie above each other and hide the graph.
+    assert "issuer" not in re.findall(r"by \(([^)]*)\)", marks["Pages"]["expr"])[0]
     assert 'alertstate="firing"' in marks["Pages"]["expr"]
     if uid != "oidc-slo":
         assert {"Configuration reloads", "Restarts"} <= set(marks)
