@@ -19,7 +19,8 @@ PURE := exporter/advice/*,exporter/caching.py,exporter/chain.py,exporter/deadlin
     exporter/material.py,exporter/metric.py,exporter/model.py,exporter/reasons.py,$\
     exporter/reply.py,exporter/sharding.py,$\
     exporter/samples.py,exporter/state.py,exporter/strict_json.py,exporter/summary.py,$\
-    exporter/text.py,exporter/urls.py,exporter/web/overview.py,exporter/web/words.py
+    exporter/text.py,exporter/urls.py,exporter/web/overview.py,exporter/web/rows.py,$\
+    exporter/web/words.py
 
 # Root on a Debian: a container and a machine, both in folders.
 IMAGE := .bench/image

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from exporter.summary import Standing, summary
 from exporter.web import REFRESH_SECONDS
-from exporter.web.overview import WORDS, bar, cacheable, certificate, keys
 from exporter.web.report import Full, kind
+from exporter.web.rows import WORDS, bar, cacheable, certificate, keys
 from exporter.web.words import issuer_path, link, span, when
 from exporter.wording import verdict
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from exporter.history import Kept
     from exporter.state import State
-    from exporter.web.overview import Bar, Value
+    from exporter.web.rows import Bar, Value
     from exporter.web.words import When
 
 
