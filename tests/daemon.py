@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: What a loaded machine may need; a good run needs a fraction of it.
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 _POLL_SECONDS = 0.02
 #: The daemon of this checkout.
 COMMAND = (sys.executable, "-m", "exporter")

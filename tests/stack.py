@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from exporter.demo.programs import Program
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 
 #: Keys of rules, of Prometheus and of Alertmanager whose value is a time to wait.
 WAITS = {

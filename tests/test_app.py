@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from tests.probing import Bench
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
 LOOPBACK = Address("127.0.0.1", 0)
 
 

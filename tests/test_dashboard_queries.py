@@ -500,8 +500,10 @@ GAPS = [
 ]
 #: What depends on when a test runs.
 CHANCE = {
-    # Its steps are full hours (here: three minutes), which may or may not lie in the test.
+    # Their steps are full hours and days (here: some minutes), whose ends may or may not lie
+    # in the test.
     ("oidc-slo", "Watched", "A"),
+    ("oidc-slo", "Bad minutes a day", "A"),
 }
 
 

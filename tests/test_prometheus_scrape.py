@@ -24,7 +24,7 @@ from exporter.families import FAMILIES
 from exporter.metric import Type
 from tests import scrapes
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 
 
 def tool(name: str) -> str:
