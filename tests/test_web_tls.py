@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from structlog.testing import capture_logs
 
 from exporter.config import ConfigError
+from exporter.own_metrics import Own
 from exporter.web import server as server_module
 from tests.authority import issue
 from tests.web import (
@@ -272,6 +273,24 @@ async def test_a_certificate_without_its_key_is_waited_out(
     wish = "want the key of the first certificate, got another one's"
     place = f"{tmp_path}/web.yaml:3: tls_server_config.key_file"
     assert rejected["problem"] == f"{place}: {wish}"
+
+
+def test_the_gauge_is_well_when_both_configurations_are() -> None:
+    own = Own()
+
+    def gauge() -> float | None:
+        return own.registry.get_sample_value("oidc_exporter_config_last_reload_successful")
+
+    own.loaded(vantage="", config_sha256="", at=0.0)
+    assert gauge() == 1
+    own.web_reloaded(is_success=False)
+    own.loaded(vantage="", config_sha256="", at=1.0)
+    assert gauge() == 0
+    own.web_reloaded(is_success=True)
+    assert gauge() == 1
+    own.load_failed()
+    own.web_reloaded(is_success=True)
+    assert gauge() == 0
 
 
 async def test_what_is_still_being_written_is_waited_for_and_refused_once(
