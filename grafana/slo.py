@@ -69,6 +69,8 @@ def _numbers() -> list[Json]:
             "How long an issuer may be unusable within 30 days.",
             now(WHOLE),
             unit="dtdurations",
+            # Hours and minutes: without it the minutes are dropped.
+            decimals=1,
             w=6,
             no_value=common.WITHOUT_RULES,
         ),
@@ -118,6 +120,7 @@ def _budgets() -> Json:
             "Time left",
             "time",
             f"clamp_min({LEFT}, 0) * scalar({WHOLE})",
+            fields.decimals(1),
             unit="dtdurations",
         ),
         _column(
