@@ -33,8 +33,12 @@ REQUIRED = (
 MOST_ENTRIES = 500
 _MOST_ALGS = 64
 # Both documents of ten thousand issuers, and some that change with every answer. What is
-# remembered is what the latest reports hold anyway, so that an entry costs its digest.
+# remembered is what the latest reports hold anyway, so that an entry costs its digest; but an
+# issuer that sends something else every time must not fill memory with what it sent before.
 _MOST_REMEMBERED = 25_000
+_MOST_REMEMBERED_BYTES = 256 * 1024 * 1024
+#: What a judged key takes at most, however few bytes it came in.
+_KEY_BYTES = 2048
 
 _Fact_co = TypeVar("_Fact_co", covariant=True)
 
@@ -128,12 +132,24 @@ class _Judge(Protocol[_Fact_co]):
 
 
 class _Remembered(Generic[_Fact_co]):
-    """The latest judgements of one kind, by digest of the body judged."""
+    """The latest judgements of one kind, by digest of the body judged.
 
-    def __init__(self, judge: _Judge[_Fact_co], most: int) -> None:
+    Args:
+        most: Judgements kept.
+        most_bytes: What they may take together, guessed from above.
+    """
+
+    def __init__(
+        self,
+        judge: _Judge[_Fact_co],
+        most: int = _MOST_REMEMBERED,
+        most_bytes: int = _MOST_REMEMBERED_BYTES,
+    ) -> None:
         self._judge = judge
         self._most = most
-        self._facts: OrderedDict[tuple[bytes, bool], _Fact_co] = OrderedDict()
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._facts: OrderedDict[tuple[bytes, bool], tuple[_Fact_co, int]] = OrderedDict()
 
     def get(self, body: bytes, content_type: str | None) -> _Fact_co:
         # All that a judgement takes from the content type, so that it is a bit of the key.
@@ -141,12 +157,21 @@ class _Remembered(Generic[_Fact_co]):
         key = (hashlib.sha256(body).digest(), is_called_html)
         if key in self._facts:
             self._facts.move_to_end(key)
-            return self._facts[key]
-        fact = self._facts[key] = self._judge(body, is_called_html=is_called_html)
-        if len(self._facts) > self._most:
-            self._facts.popitem(last=False)
+            return self._facts[key][0]
+        fact = self._judge(body, is_called_html=is_called_html)
+        size = _bytes_of(fact, body)
+        self._facts[key] = fact, size
+        self._bytes += size
+        while len(self._facts) > self._most or self._bytes > self._most_bytes:
+            _, (_, size) = self._facts.popitem(last=False)
+            self._bytes -= size
         return fact
 
 
-_DISCOVERIES = _Remembered(_judge_discovery, _MOST_REMEMBERED)
-_KEY_SETS = _Remembered(_judge_jwks, _MOST_REMEMBERED)
+def _bytes_of(fact: object, body: bytes) -> int:
+    keys = len(fact.keys) if isinstance(fact, KeySet) else 0
+    return len(body) + keys * _KEY_BYTES
+
+
+_DISCOVERIES = _Remembered(_judge_discovery)
+_KEY_SETS = _Remembered(_judge_jwks)

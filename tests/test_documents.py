@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -380,6 +381,41 @@ def test_what_was_judged_longest_ago_is_forgotten_first():
     ]
     assert judged == [b"a", b"b", b"c", b"b"]
     assert remembered.get(b"b", "text/HTML") == b"b"
+
+
+def test_large_judgements_leave_room_for_fewer():
+    """An issuer with another giant document at every probe must not fill memory."""
+    judged = []
+
+    def judge(body: bytes, *, is_called_html: bool) -> bool:
+        judged.append(body)
+        return is_called_html
+
+    remembered = documents._Remembered(judge, most=100, most_bytes=250)
+    for body in (b"a" * 100, b"b" * 100, b"a" * 100, b"c" * 100, b"a" * 100, b"b" * 100):
+        remembered.get(body, None)
+
+    assert [body[:1] for body in judged] == [b"a", b"b", b"c", b"b"]
+
+
+def test_a_judgement_too_large_to_be_remembered_is_given_all_the_same():
+    remembered = documents._Remembered(lambda body, **_: body, most=100, most_bytes=10)
+
+    assert remembered.get(b"eleven byte", None) == b"eleven byte"
+    assert not remembered._facts
+
+
+def test_a_key_counts_for_what_it_takes_not_for_the_bytes_it_came_in():
+    body = json.dumps({"keys": [{}] * 400 + [RSA | {"kid": "k"}]}).encode()
+
+    tracemalloc.start()
+    try:
+        found = documents._judge_jwks(body, is_called_html=False)
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert taken < documents._bytes_of(found, body)
 
 
 @given(st.binary(max_size=60), st.sampled_from([None, "", "text/html", "application/json"]))
