@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deploy.prometheus.build import RUNBOOKS
-from grafana import expressions, fields, frame, model, words
+from grafana import expressions, fields, frame, tables, words
 from grafana.fields import Query
 
 if TYPE_CHECKING:
@@ -20,7 +20,12 @@ TITLES = {
 }
 #: What every dashboard understands; `issuer` is one there and many here.
 PLACES = ("job", "instance", "vantage")
-_MARKS = {"Key rotations": "purple", "Configuration reloads": "blue", "Restarts": words.GREY}
+_MARKS = {
+    "Pages": words.RED,
+    "Key rotations": "purple",
+    "Configuration reloads": "blue",
+    "Restarts": words.GREY,
+}
 
 
 def variables(*shown: str, one_issuer: bool = False) -> list[Json]:
@@ -81,18 +86,18 @@ def _to(uid: str, here: str) -> Json:
     return frame.dashboard_link(TITLES[uid], f"/d/{uid}")
 
 
-def pages(matchers: str, by: str = "alertname, vantage, instance") -> Json:
-    """Marks while an alert fires that wakes somebody; each value of *by* is a translucent one.
+def pages(matchers: str, by: str) -> Json:
+    """Marks where the condition of an alert began that wakes somebody; one for each of *by*.
 
-    So among many issuers they must not be told apart: twenty would hide the graph.
+    Only the beginnings: regions of several alerts lie above each other and hide the graph.
     """
+    since = 'ALERTS_FOR_STATE{alertname=~"OIDC.+"} and ignoring (alertstate) '
     firing = expressions.firing(f'severity="critical",{matchers}')
-    return frame.annotation(
-        "Pages",
-        f"max by ({by}) ({firing})",
-        says=("{{alertname}}", "{{vantage}} {{instance}}"),
-        color=words.RED,
-    )
+    return _moments("Pages", f"max by ({by}) ({since}{firing})", _braced(by))
+
+
+def _braced(labels: str) -> str:
+    return " ".join(f"{{{{{label}}}}}" for label in labels.split(", "))
 
 
 def rotations(of: Selectors, *, on: bool = True) -> Json:
@@ -114,7 +119,7 @@ def restarts(of: Selectors, *, on: bool = True) -> Json:
     return _moments("Restarts", f"max by (instance) ({started})", "{{instance}}", on=on)
 
 
-def _moments(name: str, expr: str, text: str, *, on: bool) -> Json:
+def _moments(name: str, expr: str, text: str, *, on: bool = True) -> Json:
     # What happened before the time that is shown would be drawn at its edge.
     within = f"1000 * {expr} > $__from"
     color = _MARKS[name]
@@ -125,17 +130,21 @@ def alerts(matchers: str, description: str, *about: fields.Column, w: int, h: in
     """A table of what fires, *about* whom, since when, and where the runbook stands."""
     since = 'ALERTS_FOR_STATE{alertname=~"OIDC.+"} * 1000 and ignoring (alertstate) '
     firing = expressions.firing(f'severity=~"critical|warning",{matchers}'.rstrip(","))
-    return model.table(
+    return tables.table(
         "Firing alerts",
         description,
         fields.label(
-            "Severity", "severity", *fields.background(words.SEVERITY), fields.width(90)
+            "Severity", "severity", *fields.background(words.SEVERITY), fields.width(105)
         ),
-        fields.label("Alert", "alertname", fields.links(words.to_runbook()), fields.width(250)),
+        fields.label(
+            "Alert", "alertname", fields.links(words.to_runbook()), fields.at_least(240)
+        ),
         *about,
-        fields.label("Vantage", "vantage"),
-        fields.label("Team", "team"),
-        fields.value("Since", fields.rows(since + firing), unit="dateTimeFromNow"),
+        fields.label("Vantage", "vantage", fields.width(130)),
+        fields.label("Team", "team", fields.width(110)),
+        fields.value(
+            "Since", fields.rows(since + firing), fields.width(130), unit="dateTimeFromNow"
+        ),
         sort="Severity",
         w=w,
         h=h,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grafana import common, expressions, fields, frame, model, words
+from grafana import common, expressions, fields, frame, model, tables, timelines, words
 from grafana.expressions import counted
 from grafana.fields import Column, Query, now, rows
 from grafana.names import Selectors
@@ -45,7 +45,7 @@ def build() -> Json:
         ],
         variables=common.variables("job", "instance", "vantage"),
         annotations=[
-            common.pages('scope="exporter"'),
+            common.pages('scope="exporter"', "alertname, instance"),
             common.reloads(OF),
             common.restarts(OF),
         ],
@@ -117,28 +117,35 @@ def _exporters() -> Json:
     loaded = OF("oidc_exporter_config_last_reload_success_timestamp_seconds")
     reload = OF("oidc_exporter_config_last_reload_successful")
     build = OF("oidc_exporter_build_info")
-    return model.table(
+    return tables.table(
         "Exporters",
         "One row an exporter. Equal configurations have equal hashes.",
-        fields.label("Exporter", "instance", fields.width(220)),
-        _column("Answers", "up", UP, *fields.background(words.UP)),
-        _labelled("Vantage", "vantage", expressions.placed(build)),
-        _labelled("Version", "version", build),
-        _labelled("Python", "python", build),
-        _labelled("Configuration", "config", CONFIGURATION),
-        _column("Loaded", "loaded", loaded, unit="dateTimeFromNow"),
-        _column("Last reload", "reload", reload, *fields.coloured_text(words.RELOAD)),
-        _column("Issuers", "issuers", OF("oidc_exporter_issuers")),
-        _column("Started", "start", started, unit="dateTimeFromNow"),
+        fields.label("Exporter", "instance", fields.at_least(200)),
+        _column("Answers", "up", UP, *fields.background(words.UP), fields.width(90)),
+        _labelled("Vantage", "vantage", expressions.placed(build), 150),
+        _labelled("Version", "version", build, 110),
+        _labelled("Python", "python", build, 100),
+        _labelled("Configuration", "config", CONFIGURATION, 150),
+        _column("Loaded", "loaded", loaded, fields.width(140), unit="dateTimeFromNow"),
+        _column(
+            "Last reload",
+            "reload",
+            reload,
+            *fields.coloured_text(words.RELOAD),
+            fields.width(110),
+        ),
+        _column("Issuers", "issuers", OF("oidc_exporter_issuers"), fields.width(90)),
+        _column("Started", "start", started, fields.width(140), unit="dateTimeFromNow"),
         join="instance",
         sort="Answers",
         h=7,
     )
 
 
-def _labelled(title: str, label: str, expr: str) -> Column:
+def _labelled(title: str, label: str, expr: str, pixels: int) -> Column:
     query = rows(f"max by (instance, {label}) ({expr})", label)
-    return Column(title=title, label=label, query=query)
+    looks = (fields.FILTERABLE, fields.width(pixels))
+    return Column(title=title, label=label, query=query, properties=looks)
 
 
 def _column(title: str, ref: str, expr: str, *properties: Json, unit: str = "none") -> Column:
@@ -149,7 +156,7 @@ def _column(title: str, ref: str, expr: str, *properties: Json, unit: str = "non
 
 
 def _ups() -> Json:
-    return model.timeline(
+    return timelines.timeline(
         "Answers to Prometheus",
         "Whether each exporter could be scraped.",
         Query(expr=UP, legend="{{instance}} {{vantage}}"),
@@ -186,7 +193,7 @@ def _probes() -> list[Json]:
             Query(
                 expr=_rated("oidc_probe_failures_total"), ref="failed", legend=f"{NAME} failed"
             ),
-            unit="reqps",
+            unit="suffix: probes/s",
         ),
         _lines(
             "Probes in flight",
@@ -200,7 +207,7 @@ def _probes() -> list[Json]:
             "had asked to be left alone (retry_after). A panic is a bug of the exporter.",
             Query(expr=skipped, ref="skipped", legend=f"{NAME} {{{{cause}}}}"),
             Query(expr=panics, ref="panics", legend=f"{NAME} panic"),
-            unit="reqps",
+            unit="suffix:/s",
         ),
     ]
 
@@ -252,7 +259,7 @@ def _scrapes() -> list[Json]:
             "Size of scrapes",
             "Samples in a scrape: some 85 for a good issuer.",
             Query(expr=_most("scrape_samples_scraped"), legend=NAME),
-            unit="short",
+            unit="suffix: samples",
             w=12,
         ),
     ]
@@ -286,7 +293,7 @@ def _resources() -> list[Json]:
 def _configuration() -> list[Json]:
     reload = OF("oidc_exporter_config_last_reload_successful")
     return [
-        model.timeline(
+        timelines.timeline(
             "Last reload",
             "Whether the latest load of the configuration succeeded. After a refusal the old "
             "one stays in force, and the log names file, path and wish.",
@@ -296,7 +303,7 @@ def _configuration() -> list[Json]:
             mappings=words.RELOAD,
             no_value=NO_EXPORTER,
         ),
-        model.timeline(
+        timelines.timeline(
             "Configurations over time",
             "A band for each exporter and each configuration, by the first digits of its hash. "
             "Exporters of one vantage should change at the same time.",
@@ -307,7 +314,6 @@ def _configuration() -> list[Json]:
             w=12,
             h=6,
             mappings=words.IN_FORCE,
-            color="palette-classic",
             no_value=NO_EXPORTER,
         ),
     ]

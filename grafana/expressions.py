@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grafana.model import PER_PAGE
-from grafana.words import DEGRADED, GOOD, UNKNOWN, UNUSABLE
+from grafana.words import DEGRADED, GOOD, NOTHING, UNKNOWN, UNUSABLE
 
 if TYPE_CHECKING:
     from grafana.names import Selectors
@@ -78,6 +78,14 @@ def worst(expr: str, rank: str, *, lowest: bool = False) -> str:
 def over_time(function: str, selector: str) -> str:
     """*function* over all of the time that is shown, the same at every step."""
     return f"{function}({selector}[$__range] @ end())"
+
+
+def or_nothing(expr: str, label: str) -> str:
+    """*expr*, and a band that says so while nothing is known; Grafana 10 has no words for it.
+
+    The band is called by *label*, which the legend must show.
+    """
+    return f'{expr}\nor on ()\nlabel_replace(vector({NOTHING}), "{label}", "-", "", "")'
 
 
 def placed(expr: str) -> str:

@@ -75,8 +75,8 @@ class Column:
 
 
 def label(title: str, name: str, *properties: Json) -> Column:
-    """A column with the values of a label."""
-    return Column(title=title, label=name, properties=properties)
+    """A column with the values of a label, by which rows can be filtered."""
+    return Column(title=title, label=name, properties=(FILTERABLE, *properties))
 
 
 def value(title: str, query: Query, *properties: Json, unit: str = "none") -> Column:
@@ -89,9 +89,18 @@ def prop(name: str, setting: object) -> Json:
     return {"id": name, "value": setting}
 
 
+#: A column whose head has a filter.
+FILTERABLE = prop("custom.filterable", setting=True)
+
+
 def width(pixels: int) -> Json:
-    """How wide a column is, where it must not be left to its content."""
+    """How wide a column is, whatever the screen."""
     return prop("custom.width", pixels)
+
+
+def at_least(pixels: int) -> Json:
+    """How narrow a column may become that takes what the others leave."""
+    return prop("custom.minWidth", pixels)
 
 
 def decimals(number: int) -> Json:
@@ -109,15 +118,17 @@ def override(field: str, *properties: Json, matcher: str = "byName") -> Json:
     return {"matcher": {"id": matcher, "options": field}, "properties": list(properties)}
 
 
-def gauge_cell(thresholds: Json, *, most: float = 1) -> tuple[Json, ...]:
-    """Properties of a cell that draws its value as a bar."""
+def gauge_cell(thresholds: Json, mappings: Sequence[Json] = ()) -> tuple[Json, ...]:
+    """Properties of a cell that draws its value, a share, as a bar."""
     cell = {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}
-    return (*_coloured(cell, [], thresholds), prop("min", 0), prop("max", most))
+    looks = _coloured(cell, list(mappings), thresholds)
+    return (*looks, prop("min", 0), prop("max", 1))
 
 
 def background(mappings: list[Json]) -> tuple[Json, ...]:
     """Properties of a cell that is filled with the colour of its state."""
-    return _coloured({"type": "color-background", "mode": "basic"}, mappings, NEUTRAL)
+    cell = {"type": "color-background", "mode": "basic"}
+    return (*_coloured(cell, mappings, NEUTRAL), prop("custom.align", "center"))
 
 
 def coloured_text(

@@ -5,10 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from exporter.reasons import Document, Phase, Stage
-from grafana import common, expressions, facts, fields, frame, model, words
+from grafana import (
+    common,
+    expressions,
+    facts,
+    fields,
+    frame,
+    model,
+    tables,
+    timelines,
+    trust,
+    words,
+)
 from grafana.expressions import caused, counted, placed
 from grafana.facts import BUDGET, NOTHING_YET, OF
-from grafana.fields import Column, Query, now, rows
+from grafana.fields import Query, now, rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,10 +69,11 @@ def build() -> Json:
             _status(),
             _phases(),
             *facts.panels(),
+            *trust.panels(),
         ],
         variables=common.variables("job", "instance", "vantage", "issuer", one_issuer=True),
         annotations=[
-            common.pages('issuer="$issuer"'),
+            common.pages('issuer="$issuer"', "alertname, vantage"),
             common.rotations(OF),
             common.reloads(OF, on=False),
             common.restarts(OF, on=False),
@@ -120,7 +132,7 @@ def _shares() -> list[Json]:
     slo = words.dashboard_url("oidc-slo", *common.PLACES, "issuer")
     return [
         model.stat(
-            "p95 of the budget",
+            "p95 of budget",
             "What 95 of 100 probes within half an hour stay under, in the middle one of the "
             "vantages. Amber makes a ticket.",
             now(OF("issuer:oidc_probe_duration:budget_ratio_p95")),
@@ -136,6 +148,7 @@ def _shares() -> list[Json]:
             unit="percentunit",
             decimals=0,
             thresholds=words.BUDGET_LEFT,
+            mappings=words.SPENT,
             to=[words.link("Show the error budget", slo)],
         ),
     ]
@@ -143,45 +156,48 @@ def _shares() -> list[Json]:
 
 def _causes() -> Json:
     kept = "vantage, instance, document, cause"
+    on = "on (job, instance, issuer)"
+    good = f'label_replace({OF("oidc_probe_success")} == 1, "cause", "good", "", "")'
+    cause = f"({caused(FAILURE)} or {on} {good})"
     last = OF("oidc_probe_success_timestamp_seconds")
-    since = f"{last} and on (job, instance, issuer) {FAILURE}"
-    return model.table(
+    since = f"1000 * {cause} * {on} group_left () {last} or {on} 0 * {cause}"
+    return tables.table(
         "Cause",
-        "What stopped the latest probe of each exporter. A click on the cause opens what it "
-        "means and what to do; the exporter leads to its own dashboard.",
-        Column(
-            title="Cause",
-            label="cause",
-            query=rows(f"max by ({kept}) ({placed(caused(FAILURE))})", "cause"),
-            properties=(
-                *fields.coloured_text(words.CAUSE, words.ALWAYS_BAD),
-                fields.links(words.to_cause()),
-                fields.width(340),
-            ),
+        "What stopped the latest probe of each exporter, the longest first. A click on the "
+        "cause opens what it means and what to do; the exporter leads to its own dashboard.",
+        fields.label(
+            "Cause",
+            "cause",
+            *fields.coloured_text(words.CAUSE, words.ALWAYS_BAD),
+            fields.links(words.to_cause()),
+            fields.at_least(340),
         ),
         facts.document(),
-        fields.label("Vantage", "vantage"),
-        fields.label("Exporter", "instance", fields.links(words.to_exporter())),
+        fields.label("Vantage", "vantage", fields.width(180)),
+        fields.label(
+            "Exporter", "instance", fields.links(words.to_exporter()), fields.at_least(200)
+        ),
         fields.value(
             "Last good probe",
-            rows(f"1000 * max by (instance) ({since})", "since"),
+            rows(placed(f"max by ({kept}) ({since})")),
+            fields.prop("mappings", words.NEVER),
+            fields.width(190),
             unit="dateTimeFromNow",
         ),
-        join="instance",
-        w=24,
+        sort="Last good probe",
         h=6,
-        no_value="No failed probe is known.",
+        no_value="No result is known.",
     )
 
 
 def _alerts() -> Json:
     says = "What fires for this issuer, since when its condition holds, and the runbook."
-    return common.alerts('issuer="$issuer"', says, w=14, h=6)
+    return common.alerts('issuer="$issuer"', says, w=13, h=6)
 
 
 def _findings() -> Json:
     found = f"count by (code, level, document) ({OF('oidc_finding_info')})"
-    return model.table(
+    return tables.table(
         "Findings",
         "Promises that the issuer breaks without being stopped by it, and the number of "
         "exporters that met them. A click opens what to do.",
@@ -190,12 +206,12 @@ def _findings() -> Json:
             "code",
             fields.prop("mappings", words.FINDING),
             fields.links(words.to_cause("finding-${__value.raw}")),
-            fields.width(340),
+            fields.at_least(240),
         ),
-        fields.label("Level", "level", *fields.coloured_text(words.LEVEL)),
+        fields.label("Level", "level", *fields.coloured_text(words.LEVEL), fields.width(95)),
         facts.document(),
-        fields.value("Met by", rows(found)),
-        w=10,
+        fields.value("Met by", rows(found), fields.width(70)),
+        w=11,
         h=6,
         sort="Level",
         no_value="No finding is known.",
@@ -245,14 +261,17 @@ min(
 
 def _left_alone() -> Json:
     until = OF("oidc_probe_retry_after_timestamp_seconds")
+    asked = f"clamp_min(max({until}) - time(), 0)"
     return model.stat(
         "Left alone",
-        "Until when the issuer asked to be left alone (Retry-After). The exporter obeys, and "
-        "the latest result counts for so long.",
-        now(f"1000 * max({until})"),
+        "How long the issuer still wants to be left alone (Retry-After). The exporter obeys, "
+        "and the latest result counts for so long.",
+        now(f"{asked} or 0 * max({OF('oidc_probe_success')})"),
         h=3,
-        unit="dateTimeFromNow",
-        no_value="no wish is known",
+        unit="dtdurations",
+        decimals=0,
+        mappings=words.NO_WAIT,
+        no_value="unknown",
     )
 
 
@@ -263,29 +282,28 @@ or on ()
 label_replace(max({OF("oidc_probe_success")}) == 1, "cause", "good", "", "")
 or on ()
 label_replace(vector(0), "cause", "unknown", "", "")"""
-    panel = model.timeline(
-        "What stopped the probes: $vantage",
+    panel = timelines.timeline(
+        "What stopped the probes (vantage: $vantage)",
         "The cause of each failed probe over time, one band a vantage. Bands that break at the "
         "same moment are the issuer's; a single one is that vantage's.",
         Query(expr=expr, format="table"),
         h=3,
         unit="string",
-        show="auto",
         mappings=words.CAUSE,
     )
-    return model.repeated(model.word_timeline(panel, "cause"), direction="v")
+    return model.repeated(timelines.of_words(panel, "cause"), direction="v")
 
 
 def _status() -> Json:
-    status = f"max by (vantage, document) ({placed(OF('oidc_fetch_status_code'))})"
-    return model.timeline(
+    seen = f"max by (vantage, document) ({placed(OF('oidc_fetch_status_code'))})"
+    status = expressions.or_nothing(seen, "vantage")
+    return timelines.timeline(
         "HTTP status",
         "What each document was answered with, by vantage, the highest of its exporters. A "
         "gap: no status line came.",
         Query(expr=status, legend="{{vantage}} {{document}}"),
         h=6,
         mappings=words.STATUS,
-        show="auto",
         no_value=NOTHING_YET,
     )
 
@@ -293,7 +311,7 @@ def _status() -> Json:
 def _phases() -> Json:
     names = {(d, p): f"{TITLES[d]}: {p}" for d in Document for p in Phase}
     panel = model.lines(
-        "Where the time goes: $vantage",
+        "Where the time goes (vantage: $vantage)",
         "The phases of both documents, stacked in the order in which a probe goes through "
         "them, so that their top is what the budget is compared with. The red line is the "
         "budget: STS has given up beyond it.",
@@ -306,7 +324,7 @@ def _phases() -> Json:
         w=model.COLUMNS,
         h=9,
         drawn="area",
-        legend=("mean", "max"),
+        legend=model.legend("mean", "max", side="right"),
         overrides=[
             *(
                 fields.fixed(name, HUES[phase][document is Document.JWKS])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grafana import common, expressions, fields, frame, model, words
+from grafana import common, expressions, fields, frame, model, tables, timelines, words
 from grafana.expressions import FRESH, counted
 from grafana.fields import Column, Query, now, rows
 from grafana.model import PER_PAGE
@@ -37,10 +37,17 @@ def build() -> Json:
                 "",
                 "What fires, since when its condition holds, and where the runbook stands. "
                 "Also alerts of the exporters themselves, whatever issuers are chosen.",
-                fields.label("Issuer", "issuer", fields.links(words.to_issuer())),
-                fields.label("Exporter", "instance", fields.links(words.to_exporter())),
+                fields.label(
+                    "Issuer", "issuer", fields.links(words.to_issuer()), fields.at_least(180)
+                ),
+                fields.label(
+                    "Exporter",
+                    "instance",
+                    fields.links(words.to_exporter()),
+                    fields.at_least(180),
+                ),
                 w=24,
-                h=7,
+                h=8,
             ),
             model.row("Over time, and by place"),
             _states(),
@@ -49,7 +56,7 @@ def build() -> Json:
         ],
         variables=common.variables("job", "instance", "vantage", "issuer"),
         annotations=[
-            # Pages of exporters have no issuer.
+            # Pages of exporters have no issuer; those of many issuers become one mark.
             common.pages('issuer=~"$issuer|"', "alertname"),
             common.rotations(OF, on=False),
             common.reloads(OF, on=False),
@@ -126,6 +133,7 @@ def _budget() -> Json:
         decimals=0,
         text="value_and_name",
         thresholds=words.BUDGET_LEFT,
+        mappings=words.SPENT,
         no_value=common.WITHOUT_RULES,
         to=[words.link("Show the error budgets", slo)],
     )
@@ -152,16 +160,16 @@ def _firing() -> Json:
 
 
 def _issuers() -> Json:
-    return model.table(
+    return tables.table(
         "Issuers",
         "One row an issuer, the worst first. The cause is what most of the failing vantages "
-        "met and leads to what to do about it; everything else leads to the issuer. A dash "
-        "means that nobody has a fresh fact.",
-        fields.label("Issuer", "issuer", _to_issuer(), fields.width(180)),
+        "met and leads to what to do about it; everything else leads to the issuer. Keys are "
+        "those that STS can use. A dash means that nobody has a fresh fact.",
+        fields.label("Issuer", "issuer", _to_issuer(), fields.width(160)),
         *_verdicts(),
         *_latest(),
         *_outlook(),
-        h=12,
+        h=14,
         join="issuer",
         sort="State",
     )
@@ -170,18 +178,19 @@ def _issuers() -> Json:
 def _verdicts() -> list[Column]:
     last = OF("oidc_probe_success_timestamp_seconds")
     failing = "and on (job, instance, issuer) instance:oidc_usable:bool == 0"
-    state = fields.background(words.STATE)
+    state = (*fields.background(words.STATE), fields.FILTERABLE, fields.width(130))
     return [
-        _column("State", "state", expressions.state(OF), *state, fields.width(120)),
+        _column("State", "state", expressions.state(OF), *state),
         _cause(),
         _column(
             "Last good probe",
             "since",
             f"1000 * max by (issuer) ({last} {failing})",
+            fields.width(125),
             unit="dateTimeFromNow",
         ),
-        _column("Good from", "good", f"sum by (issuer) ({VOTES})"),
-        _column("of vantages", "vantages", f"count by (issuer) ({VOTES})"),
+        _column("Good from", "good", f"sum by (issuer) ({VOTES})", fields.width(95)),
+        _column("of", "vantages", f"count by (issuer) ({VOTES})", fields.width(50)),
     ]
 
 
@@ -194,7 +203,8 @@ def _cause() -> Column:
         properties=(
             fields.prop("mappings", words.CAUSE),
             fields.links(words.to_cause()),
-            fields.width(290),
+            fields.FILTERABLE,
+            fields.at_least(300),
         ),
     )
 
@@ -209,7 +219,7 @@ def _latest() -> list[Column]:
             LATENCY,
             *fields.gauge_cell(words.OF_BUDGET),
             fields.decimals(0),
-            fields.width(150),
+            fields.width(130),
             unit="percentunit",
         ),
         _column(
@@ -217,18 +227,21 @@ def _latest() -> list[Column]:
             "status",
             f"max by (issuer) ({status} {FRESH})",
             *fields.coloured_text(words.STATUS),
+            fields.width(65),
         ),
         _column(
             "Caching",
             "cacheable",
             OF("issuer:oidc_jwks_cacheable:min"),
             *fields.coloured_text(words.CACHEABLE),
+            fields.width(95),
         ),
         _column(
-            "Usable keys",
+            "Keys",
             "keys",
             f"min by (issuer) ({keys})",
             *fields.coloured_text(thresholds=words.SOME_IS_GOOD),
+            fields.width(55),
         ),
     ]
 
@@ -243,13 +256,14 @@ def _outlook() -> list[Column]:
             f"({end} - time()) / 86400",
             *fields.coloured_text(thresholds=words.EXPIRED),
             fields.decimals(0),
+            fields.width(95),
             unit="suffix: days",
         ),
         _column(
             "Error budget",
             "budget",
             OF("issuer:oidc_error_budget:left_ratio30d"),
-            *fields.gauge_cell(words.BUDGET_LEFT),
+            *fields.gauge_cell(words.BUDGET_LEFT, words.SPENT),
             fields.decimals(0),
             fields.width(130),
             unit="percentunit",
@@ -259,6 +273,7 @@ def _outlook() -> list[Column]:
             "alerts",
             f"count by (issuer) ({alerts})",
             *fields.coloured_text(thresholds=words.NONE_IS_BETTER),
+            fields.width(65),
         ),
     ]
 
@@ -275,7 +290,7 @@ def _states() -> Json:
     usable = expressions.over_time("avg_over_time", VOTES)
     known = expressions.over_time("last_over_time", KNOWN)
     rank = f"avg by (issuer) ({usable}) or 0 * group by (issuer) ({known})"
-    return model.timeline(
+    return timelines.timeline(
         "State of the issuers",
         "Unusable: most vantages say that STS would get no key. Degraded: some exporter says "
         "so, or the latency is over half of the budget. No fresh result: nobody knows. The "
@@ -284,7 +299,9 @@ def _states() -> Json:
             expr=expressions.worst(expressions.state(OF), rank, lowest=True),
             legend="{{issuer}}",
         ),
-        h=10,
+        # As many bands as there are issuers at most, each with its name.
+        h=15,
+        show="never",
         mappings=words.STATE,
         no_value="no issuer is configured or scraped",
         to=TO_ISSUER,
@@ -292,7 +309,7 @@ def _states() -> Json:
 
 
 def _matrix() -> Json:
-    return model.matrix(
+    return tables.matrix(
         "Issuer by vantage",
         "What each vantage says of each issuer now; an empty cell says nothing. One red column "
         "is that vantage's own network, one red row is the issuer.",
@@ -301,7 +318,7 @@ def _matrix() -> Json:
         column="vantage",
         mappings=words.VOTE,
         w=10,
-        h=10,
+        h=11,
         no_value=common.WITHOUT_RULES,
         to=[words.to_issuer("${__data.fields[0]}")],
     )
@@ -319,7 +336,7 @@ def _latencies() -> Json:
         *limits,
         unit="percentunit",
         w=14,
-        h=10,
+        h=11,
         overrides=looks,
         no_value=common.WITHOUT_RULES,
         to=TO_ISSUER,

@@ -37,5 +37,5 @@ def _lines(dashboard: Json) -> Iterator[str]:
         if panel["type"] == "row":
             yield f"| **{panel['title']}** | |"
         else:
-            title = panel["title"].replace(": $vantage", ", for each vantage")
+            title = panel["title"].replace(" (vantage: $vantage)", ", for each vantage")
             yield f"| {title} | {panel['description'].replace('|', chr(92) + '|')} |"

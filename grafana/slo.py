@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grafana import common, expressions, fields, frame, model, words
+from grafana import common, expressions, fields, frame, model, tables, words
 from grafana.fields import Column, Query, now, rows
 from grafana.model import PER_PAGE
 from grafana.names import Selectors, threshold
@@ -95,25 +95,26 @@ def _watched() -> Json:
         "least is known. The budget of a new issuer speaks of its short life only.",
         now(f"clamp_max(min({hours}) / (30 * 24), 1)"),
         unit="percentunit",
-        decimals=0,
+        decimals=1,
         w=6,
         no_value="less than an hour",
     )
 
 
 def _budgets() -> Json:
-    return model.table(
+    return tables.table(
         "Error budgets",
         "One row an issuer, the emptiest budget first. The burn rates are those that the "
         "alerts compare: the smaller one of a long and a short window; 1 spends the budget in "
         "exactly 30 days.",
-        fields.label("Issuer", "issuer", _to_issuer(), fields.width(220)),
+        fields.label("Issuer", "issuer", _to_issuer(), fields.at_least(180)),
         _column(
             "Budget left",
             "left",
             LEFT,
-            *fields.gauge_cell(words.BUDGET_LEFT),
+            *fields.gauge_cell(words.BUDGET_LEFT, words.SPENT),
             fields.decimals(1),
+            fields.width(190),
             unit="percentunit",
         ),
         _column(
@@ -121,6 +122,7 @@ def _budgets() -> Json:
             "time",
             f"clamp_min({LEFT}, 0) * scalar({WHOLE})",
             fields.decimals(1),
+            fields.width(190),
             unit="dtdurations",
         ),
         _column(
@@ -128,18 +130,19 @@ def _budgets() -> Json:
             "usable",
             OF("issuer:oidc_usable:ratio30d"),
             fields.decimals(3),
+            fields.width(140),
             unit="percentunit",
         ),
         *(_rate(*pair) for pair in PAIRS),
         join="issuer",
         sort="Budget left",
-        h=10,
+        h=12,
     )
 
 
 def _rate(long: str, short: str, name: str, color: str) -> Column:
     colors = words.steps((None, words.PLAIN), (threshold(name), color))
-    cell = (*fields.coloured_text(thresholds=colors), fields.decimals(1))
+    cell = (*fields.coloured_text(thresholds=colors), fields.decimals(1), fields.width(120))
     return _column(f"Burn rate {long}", long, _burn(long, short), *cell, unit="suffix:x")
 
 
@@ -165,14 +168,16 @@ def _burning(long: str, short: str, name: str, color: str) -> Json:
     consequence = "wakes somebody" if color == words.RED else "makes a ticket"
     rate = OF(f"issuer:oidc_error_budget:burnrate{long}")
     rank = expressions.over_time("max_over_time", rate)
+    drawn = f"clamp_min({_burn(long, short)}, 0.1)"
     return model.lines(
         f"Burn rate over {long} and {short}",
         f"How many times faster than evenly over 30 days the error budget goes, both over "
-        f"{long} and over {short}. What stays beyond the line {consequence}. The {PER_PAGE} "
-        "issuers that burnt fastest.",
-        Query(expr=expressions.worst(_burn(long, short), rank), legend="{{issuer}}"),
+        f"{long} and over {short}. What stays beyond the line {consequence}. The scale is "
+        f"logarithmic and begins at 0.1. The {PER_PAGE} issuers that burnt fastest.",
+        Query(expr=expressions.worst(drawn, rank), legend="{{issuer}}"),
         common.threshold_line(name, "alert"),
         unit="suffix:x",
+        scale=model.LOGARITHMIC,
         overrides=[fields.limit("alert", color)],
         no_value=common.WITHOUT_RULES,
         to=TO_ISSUER,
@@ -191,10 +196,10 @@ def _bad_minutes() -> Json:
             expr=expressions.worst(f"(1 - {ratio}) * 1440", rank),
             legend="{{issuer}}",
         ),
-        unit="m",
+        unit="suffix: min",
         drawn="bars",
         interval="1d",
-        legend=("max", "sum"),
+        legend=model.legend("max", "sum", sort="Max"),
         no_value="no midnight (UTC) is known yet",
         to=TO_ISSUER,
     )
@@ -202,15 +207,18 @@ def _bad_minutes() -> Json:
 
 def _left() -> Json:
     rank = expressions.over_time("min_over_time", LEFT)
+    # An issuer that is never usable is at -19900 %, and would make a line of all others.
+    drawn = f"clamp_min({LEFT}, -1)"
     return model.lines(
         "Error budget left",
         "What was left of the budget of the 30 days before each moment; below zero the "
-        f"objective is missed. The {PER_PAGE} issuers with the least.",
-        Query(expr=expressions.worst(LEFT, rank, lowest=True), legend="{{issuer}}"),
+        "objective is missed. What is spent twice and more is drawn as -100 %. The "
+        f"{PER_PAGE} issuers with the least.",
+        Query(expr=expressions.worst(drawn, rank, lowest=True), legend="{{issuer}}"),
         Query(expr="0 * oidc:objective:ratio", ref="spent", legend="spent"),
         unit="percentunit",
         least=None,
-        legend=("min", "lastNotNull"),
+        legend=model.legend("min", "lastNotNull", sort="Min"),
         overrides=[fields.limit("spent", words.RED)],
         no_value=common.WITHOUT_RULES,
         to=TO_ISSUER,

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 RED, AMBER, GREEN = "red", "orange", "green"
 #: For what nobody knows or minds.
 GREY, PLAIN = "#8e8e8e", "text"
+#: For what is there, be it good or bad.
+BLUE = "#5794F2"
 
 #: Sorted, the worst comes first.
 UNUSABLE, UNKNOWN, DEGRADED, GOOD = range(4)
@@ -32,6 +34,12 @@ def mapped(words: Mapping[object, tuple[str, str | None]]) -> list[Json]:
     return [{"type": "value", "options": options}]
 
 
+#: In timelines, see `expressions.or_nothing`; beyond every other value.
+NOTHING = -1
+NOTHING_KNOWN = mapped({NOTHING: ("nothing known", GREY)})
+NO_WAIT = mapped({0: ("no", None)})
+#: The time of what has not been since the exporter started.
+NEVER = mapped({0: ("none since its start", None)})
 STATE = mapped(
     {
         UNUSABLE: ("unusable", RED),
@@ -56,8 +64,8 @@ FINDING = mapped({code: (advice.title, None) for code, advice in FINDINGS.items(
 SEVERITY = mapped({"critical": ("critical", RED), "warning": ("warning", AMBER)})
 UP = mapped({0: ("down", RED), 1: ("up", GREEN)})
 RELOAD = mapped({0: ("refused", AMBER), 1: ("accepted", GREEN)})
-IN_FORCE = mapped({1: ("in force", None)})
-PUBLISHED = mapped({1: ("published", None)})
+IN_FORCE = mapped({1: ("in force", BLUE)})
+PUBLISHED = mapped({1: ("published", BLUE)})
 DOCUMENT = mapped({"discovery": ("discovery", None), "jwks": ("key set", None)})
 SCOPE = mapped({"global": ("global", GREEN)})
 LEVEL = mapped(
@@ -66,9 +74,12 @@ LEVEL = mapped(
 
 
 def nothing(text: str) -> Json:
-    """A mapping of the lack of a value, which Grafana would paint as the lowest threshold."""
+    """A mapping of the lack of a value, which Grafana would paint as the lowest threshold.
+
+    Not of `null+nan`: to JavaScript every word is no number.
+    """
     result = {"text": text, "color": GREY, "index": 0}
-    return {"type": "special", "options": {"match": "null+nan", "result": result}}
+    return {"type": "special", "options": {"match": "null", "result": result}}
 
 
 def _range(low: float, high: float, text: str, color: str) -> Json:
@@ -107,6 +118,8 @@ OF_BUDGET = steps(
 )
 #: What is left of the error budget; nothing left is a missed objective.
 BUDGET_LEFT = steps((None, RED), (0, GREEN))
+#: How far beyond its budget an issuer is says nothing more, and would need five digits.
+SPENT = [_range(-1e9, -1e-9, "spent", RED)]
 
 
 def link(title: str, url: str, *, new_tab: bool = False) -> Json:

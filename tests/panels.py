@@ -257,8 +257,8 @@ def mapped(config: Mapping[str, Any], value: float | str | None) -> Mapping[str,
                 if isinstance(value, float) and options["from"] <= value <= options["to"]:
                     return dict(options["result"])
             case "special":
-                is_nothing = value is None or value != value  # noqa: PLR0124
-                if options["match"] == "null+nan" and is_nothing:
+                # To `null+nan` every word would belong, which is no number either.
+                if options["match"] == "null" and value is None:
                     return dict(options["result"])
     return None
 

@@ -288,18 +288,156 @@ def test_a_panel_of_numbers_is_plain_unless_it_tells_a_state(uid, panel):
     assert panel["fieldConfig"]["defaults"].get("color", {}).get("mode") != "continuous-GrYlRd"
 
 
-@every_panel
+@pytest.mark.parametrize(("uid", "panel"), cases(kinds={"state-timeline"}))
 def test_a_timeline_is_painted_by_what_its_values_mean(uid, panel):
     """Grafana merges numbers by thresholds, if it may, before it looks at the mappings."""
-    if panel["type"] == "state-timeline":
-        assert panel["fieldConfig"]["defaults"]["color"]["mode"] != "thresholds", uid
+    defaults = panel["fieldConfig"]["defaults"]
+
+    assert defaults["color"] == {"mode": "fixed", "fixedColor": "text"}, uid
+    for said in painted(defaults["mappings"]):
+        assert said.get("color"), said
 
 
-@every_panel
-def test_an_axis_chooses_its_own_decimals(uid, panel):
-    """Where rounding makes ticks equal, Grafana 10 writes the words for no value instead."""
-    if panel["type"] == "timeseries" and panel["title"] != "Number of keys":
-        assert "decimals" not in panel["fieldConfig"]["defaults"], uid
+def painted(mappings: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for mapping in mappings:
+        options = mapping["options"]
+        yield from options.values() if mapping["type"] == "value" else [options["result"]]
+
+
+def test_a_timeline_that_no_state_is_told_by_is_neutral():
+    for uid, title in (
+        ("oidc-issuer", "Keys, by kid"),
+        ("oidc-issuer", "Key sets, by vantage"),
+        ("oidc-exporter", "Configurations over time"),
+    ):
+        mappings = panel_of(uid, title)["fieldConfig"]["defaults"]["mappings"]
+        assert not {said["color"] for said in painted(mappings)} & STATE_COLOURS
+
+
+@pytest.mark.parametrize(
+    "title", ["HTTP status", "May STS cache it?", "Keys, by kid", "Key sets, by vantage"]
+)
+def test_a_timeline_of_what_a_broken_issuer_lacks_says_that_nothing_is_known(title):
+    """Of no series at all Grafana 10 says that the data lacks a time."""
+    panel = panel_of("oidc-issuer", title)
+    (target,) = panel["targets"]
+    told = re.search(r'or on \(\)\nlabel_replace\(vector\((.*)\), "(\w+)"', target["expr"])
+
+    assert told
+    assert (told[1], "nothing known") in texts(panel)
+    assert f"{{{{{told[2]}}}}}" in target["legendFormat"]
+
+
+@pytest.mark.parametrize(("uid", "panel"), cases(kinds={"timeseries"}))
+def test_a_tick_that_an_axis_leaves_out_has_no_words(uid, panel):
+    """Else Grafana 10 writes there what it would say without data."""
+    defaults = panel["fieldConfig"]["defaults"]
+    (lack,) = defaults["mappings"]
+
+    assert "decimals" not in defaults, uid
+    assert (lack["options"]["match"], lack["options"]["result"]["text"]) == ("null", "")
+
+
+@pytest.mark.parametrize(("uid", "panel"), cases(kinds={"timeseries"}))
+def test_a_limit_leads_nowhere(uid, panel):
+    """It belongs to no issuer whose dashboard a link could open."""
+    for override in panel["fieldConfig"]["overrides"]:
+        said = {prop["id"]: prop["value"] for prop in override["properties"]}
+        if "custom.lineStyle" in said:
+            assert said["links"] == [], uid
+
+
+@pytest.mark.parametrize(("uid", "panel"), cases(kinds={"stat", "table"}))
+def test_what_nobody_knows_is_grey(uid, panel):
+    """Else it would have the colour of the lowest threshold, which may be that of all well."""
+    config = panel["fieldConfig"]
+    said = [config["defaults"]["mappings"]] if panel["type"] == "stat" else []
+    for override in config["overrides"]:
+        told = {prop["id"]: prop["value"] for prop in override["properties"]}
+        if panel["type"] == "table" and "thresholds" in told:
+            said.append(told["mappings"])
+    for mappings in said:
+        # To `null+nan` every word of a cell belongs.
+        (lack,) = (m["options"] for m in mappings if m["type"] == "special")
+        assert (lack["match"], lack["result"]["color"]) == ("null", words.GREY), uid
+
+
+@every_table
+def test_an_empty_cell_is_a_dash_and_not_the_words_of_an_empty_table(uid, panel):
+    if "byType" not in {o["matcher"]["id"] for o in panel["fieldConfig"]["overrides"]}:
+        assert all(
+            {"id": "noValue", "value": fields.EMPTY} in override["properties"]
+            for override in panel["fieldConfig"]["overrides"]
+        ), uid
+
+
+#: A screen of 1600 pixels; what frames, gaps and a scroll bar take of a panel was measured.
+GRID_PIXELS, FRAME_PIXELS = 65.67, 26
+#: Columns of labels that few alerts have: Grafana leaves them out when none has them.
+RARE = {"Vantage", "Exporter", "Team"}
+
+
+@every_table
+def test_all_columns_of_a_table_are_seen_at_once(uid, panel):
+    if "groupingToMatrix" in [step["id"] for step in panel["transformations"]]:
+        return
+    taken = 0
+    for override in panel["fieldConfig"]["overrides"]:
+        said = {prop["id"]: prop["value"] for prop in override["properties"]}
+        wide = said.get("custom.width", said.get("custom.minWidth", 0))
+        assert wide >= 50, (uid, said["displayName"], "Grafana makes no column narrower")
+        is_rare = panel["title"] == "Firing alerts" and said["displayName"] in RARE
+        taken += 0 if is_rare else wide
+
+    assert taken <= GRID_PIXELS * panel["gridPos"]["w"] - FRAME_PIXELS, uid
+
+
+@every_table
+def test_a_table_scrolls_instead_of_spending_rows_on_pages(uid, panel):
+    options = panel["options"]
+
+    assert not options["enablePagination"] | options["footer"]["enablePagination"], uid
+    widths = properties(panel, "custom.width")
+    assert len(widths) < len(panel["fieldConfig"]["overrides"]), "one takes what is left"
+
+
+def test_every_band_of_the_states_has_room_for_its_name():
+    pixels = panel_of("oidc-overview", "State of the issuers")["gridPos"]["h"] * 38 - 70
+
+    assert pixels / model.PER_PAGE > 19
+
+
+def test_an_issuer_that_never_works_leaves_room_for_the_others():
+    """At -19900 % of its budget, and at 200 times the rate."""
+    left = panel_of("oidc-slo", "Error budget left")
+    assert re.match(r"clamp_min\(.*, -1\)\n", left["targets"][0]["expr"])
+    for panel in panels(DASHBOARDS["oidc-slo"]):
+        if panel["title"].startswith("Burn rate"):
+            scale = panel["fieldConfig"]["defaults"]["custom"]["scaleDistribution"]
+            assert scale == {"type": "log", "log": 10}
+            assert panel["targets"][0]["expr"].startswith("clamp_min("), "of zero no logarithm"
+    for uid, title in (
+        ("oidc-overview", "Worst error budget"),
+        ("oidc-overview", "Issuers"),
+        ("oidc-issuer", "Error budget left"),
+        ("oidc-slo", "Error budgets"),
+    ):
+        told = [said for of in properties(panel_of(uid, title), "mappings") for said in of]
+        assert "spent" in [said["text"] for said in painted(told) if "text" in said], title
+
+
+@pytest.mark.parametrize(("uid", "panel"), cases(kinds={"timeseries"}))
+def test_limits_come_last_in_a_legend_that_is_not_sorted(uid, panel):
+    legend = panel["options"]["legend"]
+    named = [target["legendFormat"] for target in panel["targets"]]
+    limits = [
+        override["matcher"]["options"]
+        for override in panel["fieldConfig"]["overrides"]
+        if any(prop["id"] == "custom.lineStyle" for prop in override["properties"])
+    ]
+
+    if "sortBy" not in legend and limits:
+        assert named[-len(limits) :] == limits, uid
 
 
 @every_panel
@@ -326,11 +464,10 @@ def test_a_table_keeps_only_columns_that_its_queries_bring(uid, panel):
 
 
 @every_table
-def test_a_table_of_several_queries_is_joined_and_pages(uid, panel):
+def test_a_table_of_several_queries_is_joined_and_asks_for_this_moment(uid, panel):
     kinds = [step["id"] for step in panel["transformations"]]
 
     assert ("joinByField" in kinds) == (len(panel["targets"]) > 1), uid
-    assert panel["options"]["footer"]["enablePagination"]
     assert all(t["instant"] and t["format"] == "table" for t in panel["targets"])
 
 
@@ -359,8 +496,8 @@ def test_panels_about_a_place_are_repeated_for_each_place():
     repeated = [panel for panel in of_issuer if "$vantage" in panel["title"]]
 
     assert [panel["title"] for panel in repeated] == [
-        "What stopped the probes: $vantage",
-        "Where the time goes: $vantage",
+        "What stopped the probes (vantage: $vantage)",
+        "Where the time goes (vantage: $vantage)",
     ]
     assert [panel for panel in of_issuer if panel.get("repeat") == "vantage"] == repeated
     assert all(panel["gridPos"]["w"] == 24 for panel in repeated), "room for all of them"
@@ -458,7 +595,7 @@ def test_colours_change_where_alerts_do():
 
     assert latency == [0.5, 0.8]
     assert steps(panel_of("oidc-overview", "Issuers"), "Value #p95") == latency
-    assert steps(panel_of("oidc-issuer", "p95 of the budget")) == latency
+    assert steps(panel_of("oidc-issuer", "p95 of budget")) == latency
     assert steps(panel_of("oidc-issuer", "Certificates"), "Value #days") == [3, 21]
     assert steps(panel_of("oidc-issuer", "Certificates"), "Value #life") == [0.1, 0.25]
     assert steps(panel_of("oidc-slo", "Error budgets"), "Value #1h") == [14.4]
@@ -491,7 +628,7 @@ def test_a_limit_is_drawn_from_the_series_that_its_alert_compares_with(uid, titl
 
 
 def test_the_budget_is_drawn_from_the_metric():
-    for title in ("Where the time goes: $vantage", "Quantiles"):
+    for title in ("Where the time goes (vantage: $vantage)", "Quantiles"):
         (budget,) = (
             t["expr"]
             for t in panel_of("oidc-issuer", title)["targets"]
@@ -504,7 +641,9 @@ def test_the_budget_is_drawn_from_the_metric():
 def test_phases_are_stacked_in_the_order_of_time():
     legends = [
         target["legendFormat"]
-        for target in panel_of("oidc-issuer", "Where the time goes: $vantage")["targets"]
+        for target in panel_of("oidc-issuer", "Where the time goes (vantage: $vantage)")[
+            "targets"
+        ]
     ]
 
     order = ("resolve", "connect", "tls", "processing", "transfer")
@@ -519,7 +658,7 @@ def test_phases_are_stacked_in_the_order_of_time():
     [
         ("oidc-overview", "Issuers"),
         ("oidc-issuer", "Cause"),
-        ("oidc-issuer", "What stopped the probes: $vantage"),
+        ("oidc-issuer", "What stopped the probes (vantage: $vantage)"),
     ],
 )
 def test_a_cause_is_told_in_the_words_of_the_advice(uid, title):
@@ -656,7 +795,8 @@ def test_marks_are_those_that_explain_a_graph(uid):
     marks = {mark["name"]: mark for mark in DASHBOARDS[uid]["annotations"]["list"]}
 
     assert marks["Pages"]["enable"]
-    # Marks of many issuers would lie above each other and hide the graph.
+    # Where it began, and no region: several would hide the graph. Many issuers are one mark.
+    assert marks["Pages"]["useValueForTime"]
     assert "issuer" not in re.findall(r"by \(([^)]*)\)", marks["Pages"]["expr"])[0]
     assert 'alertstate="firing"' in marks["Pages"]["expr"]
     if uid != "oidc-slo":
