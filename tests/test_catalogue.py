@@ -41,7 +41,7 @@ def test_a_page_that_lost_a_block_is_refused():
         refreshed(PAGE.read_text().replace("<!-- begin levels -->", ""))
 
 
-@pytest.mark.parametrize("metric", (*METRICS, *PROBE_METRICS), ids=lambda metric: metric.name)
+@pytest.mark.parametrize("metric", [*METRICS, *PROBE_METRICS], ids=lambda metric: metric.name)
 def test_every_metric_is_documented(metric):
     rows = [
         line for line in PAGE.read_text().splitlines() if line.startswith(f"| `{metric.name}`")
