@@ -193,7 +193,7 @@ def _probes() -> list[Json]:
             Query(
                 expr=_rated("oidc_probe_failures_total"), ref="failed", legend=f"{NAME} failed"
             ),
-            unit="suffix: probes/s",
+            unit="suffix:probes/s",
         ),
         _lines(
             "Probes in flight",
@@ -259,7 +259,7 @@ def _scrapes() -> list[Json]:
             "Size of scrapes",
             "Samples in a scrape: some 85 for a good issuer.",
             Query(expr=_most("scrape_samples_scraped"), legend=NAME),
-            unit="suffix: samples",
+            unit="suffix:samples",
             w=12,
         ),
     ]

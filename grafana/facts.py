@@ -128,7 +128,7 @@ def _max_age() -> Json:
             }.items()
         ),
         # In seconds Grafana would write ticks such as 2.78 hours.
-        unit="suffix: min",
+        unit="suffix:min",
         w=9,
         scale=model.LOGARITHMIC,
         legend=model.IN_ORDER,

@@ -257,7 +257,7 @@ def _outlook() -> list[Column]:
             *fields.coloured_text(thresholds=words.EXPIRED),
             fields.decimals(0),
             fields.width(95),
-            unit="suffix: days",
+            unit="suffix:days",
         ),
         _column(
             "Error budget",

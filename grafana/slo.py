@@ -196,7 +196,7 @@ def _bad_minutes() -> Json:
             expr=expressions.worst(f"(1 - {ratio}) * 1440", rank),
             legend="{{issuer}}",
         ),
-        unit="suffix: min",
+        unit="suffix:min",
         drawn="bars",
         interval="1d",
         legend=model.legend("max", "sum", sort="Max"),

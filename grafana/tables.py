@@ -63,15 +63,8 @@ def _arranged(names: list[str], join: str) -> list[Json]:
 
 def _options(sort: Sequence[Json]) -> Json:
     # No pages: they cost three rows of every table, and only rows that are seen are drawn.
-    # Pagination has moved out of the footer (12.3): each Grafana reads the one it knows.
     footer = {"show": False, "reducer": [], "countRows": False, "enablePagination": False}
-    return {
-        "cellHeight": "sm",
-        "enablePagination": False,
-        "footer": footer,
-        "showHeader": True,
-        "sortBy": list(sort),
-    }
+    return {"cellHeight": "sm", "footer": footer, "showHeader": True, "sortBy": list(sort)}
 
 
 def matrix(

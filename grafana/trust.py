@@ -120,17 +120,17 @@ def _certificates() -> Json:
         "The first end of validity that any exporter saw. An alert wants both little time "
         "(OIDCCertificateExpiring) and little of the certificate's own life left: short lives "
         "are no reason to worry.",
-        fields.label("Certificate", "part", fields.at_least(130)),
+        fields.label("Certificate", "part", fields.at_least(120)),
         fields.value(
-            "Ends", rows(f"1000 * {end}", "end"), fields.width(155), unit="dateTimeAsIso"
+            "Ends", rows(f"1000 * {end}", "end"), fields.width(165), unit="dateTimeAsIso"
         ),
         fields.value(
             "Time left",
             rows(f"({end} - time()) / {_DAY}", "days"),
             *fields.coloured_text(thresholds=_expiring("seconds", _DAY)),
             fields.decimals(1),
-            fields.width(100),
-            unit="suffix: days",
+            fields.width(95),
+            unit="suffix:days",
         ),
         fields.value(
             "Life left",
@@ -195,7 +195,7 @@ def _clock() -> Json:
         Query(expr=offset, legend="{{vantage}}"),
         Query(expr=skew, ref="ahead", legend=bounds[0]),
         Query(expr=f"-1 * {skew}", ref="behind", legend=bounds[1]),
-        unit="suffix: s",
+        unit="suffix:s",
         w=8,
         least=None,
         legend=model.IN_ORDER,
