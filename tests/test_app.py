@@ -19,6 +19,7 @@ from structlog.testing import capture_logs
 
 from exporter import app
 from exporter.app import Daemon, Options
+from exporter.book import Book
 from exporter.config import ConfigError, load
 from exporter.deadlines import offset_seconds
 from exporter.reasons import SkipCause
@@ -413,7 +414,7 @@ def test_a_bad_configuration_or_address_is_told_before_anything_starts(tmp_path:
 def test_the_book_keeps_and_tells_what_changes() -> None:
     store = Store()
     store.keep([builders.issuer()])
-    book = app.Book(store)
+    book = Book(store)
     failing = builders.report(failure=builders.failure())
     with capture_logs() as logs:
         book.record(failing, is_final=False)
@@ -435,7 +436,7 @@ def test_the_book_keeps_and_tells_what_changes() -> None:
 
 
 def test_a_report_of_a_removed_issuer_is_written_nowhere() -> None:
-    book = app.Book(store := Store())
+    book = Book(store := Store())
     with capture_logs() as logs:
         book.record(builders.report(), is_final=True)
 
