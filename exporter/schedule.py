@@ -47,7 +47,7 @@ class Scheduler:
     ) -> None:
         self._guard = Guard(probe, book, Caps(limits), clock or Clock())
         self._spare = Caps(halved(limits))
-        self._start = self._guard.clock.now()
+        self._start: float | None = None
         self._lines: dict[str, _Line] = {}
         self._is_round_over = False
 
@@ -68,10 +68,13 @@ class Scheduler:
         self._guard.caps = self._guard.caps.following(limits, issuers)
         self._spare = self._spare.following(halved(limits), issuers)
         old, self._lines = self._lines, {}
+        # One moment for all, which is the beginning for those of the first configuration:
+        # whose place is right there must not wait for a whole interval.
+        now = self._guard.clock.now()
         for name, issuer in wanted.items():
             line = old.get(name)
             kept = line if line is not None and line.issuer == issuer else None
-            self._lines[name] = kept or self._begin(issuer, line)
+            self._lines[name] = kept or self._begin(issuer, line, now)
 
     def is_held(self, issuer: Issuer) -> bool:
         """*issuer* has asked to be left alone, and the time is not over."""
@@ -118,8 +121,10 @@ class Scheduler:
         self._is_round_over = not names
         return names
 
-    def _begin(self, issuer: Issuer, before: _Line | None) -> _Line:
-        line = _Line(self._guard, issuer, self._start)
+    def _begin(self, issuer: Issuer, before: _Line | None, now: float) -> _Line:
+        if self._start is None:
+            self._start = now
+        line = _Line(self._guard, issuer, start=self._start, now=now)
         # A new label or timeout does not lift what the issuer has asked of us.
         if before is not None and before.issuer.url == issuer.url:
             line.held_until = before.held_until
@@ -129,7 +134,7 @@ class Scheduler:
 class _Line:
     """One issuer's task and its place in the schedule."""
 
-    def __init__(self, guard: Guard, issuer: Issuer, start: float) -> None:
+    def __init__(self, guard: Guard, issuer: Issuer, *, start: float, now: float) -> None:
         self.issuer = issuer
         self.held_until = -math.inf
         self._guard = guard
@@ -139,7 +144,7 @@ class _Line:
             interval_seconds=issuer.interval_seconds,
             interval_failing_seconds=issuer.interval_failing_seconds,
         )
-        self._first = self._grid.first(self._clock.now())
+        self._first = self._grid.first(now)
         self._is_failing = False
         self._is_probed = False
         self.task = asyncio.create_task(self._run(), name=f"probe {issuer.name}")

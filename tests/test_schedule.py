@@ -49,6 +49,21 @@ async def test_the_first_probes_are_spread_over_the_interval() -> None:
 
 
 @in_virtual_time
+async def test_the_first_round_begins_with_the_first_configuration() -> None:
+    """A slow start must not cost those whose place is at its very beginning an interval."""
+    stage = schedule()
+    await asyncio.sleep(59)
+    await stage.scheduler.update(issuers(100), WIDE)
+
+    await asyncio.sleep(60)
+
+    assert {name: starts[0] for name, starts in stage.far.starts.items()} == {
+        issuer.name: pytest.approx(59 + offset_seconds(issuer)) for issuer in issuers(100)
+    }
+    await stage.scheduler.close()
+
+
+@in_virtual_time
 async def test_deadlines_do_not_drift_however_long_a_probe_takes() -> None:
     acme = builders.issuer(interval_seconds=10)
     stage = schedule(Far(seconds=3.7))
