@@ -302,7 +302,6 @@ def _status() -> Json:
         "What each document was answered with, by vantage, the highest of its exporters. A "
         "gap: no status line came.",
         Query(expr=status, legend="{{vantage}} {{document}}"),
-        h=6,
         mappings=words.STATUS,
         no_value=NOTHING_YET,
     )

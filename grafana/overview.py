@@ -165,7 +165,7 @@ def _issuers() -> Json:
         "One row an issuer, the worst first. The cause is what most of the failing vantages "
         "met and leads to what to do about it; everything else leads to the issuer. Keys are "
         "those that STS can use. A dash means that nobody has a fresh fact.",
-        fields.label("Issuer", "issuer", _to_issuer(), fields.width(160)),
+        fields.label("Issuer", "issuer", _to_issuer(), fields.width(210)),
         *_verdicts(),
         *_latest(),
         *_outlook(),
@@ -317,7 +317,7 @@ def _matrix() -> Json:
         row="issuer",
         column="vantage",
         mappings=words.VOTE,
-        w=10,
+        w=12,
         h=11,
         no_value=common.WITHOUT_RULES,
         to=[words.to_issuer("${__data.fields[0]}")],
@@ -335,7 +335,7 @@ def _latencies() -> Json:
         Query(expr=expressions.worst(LATENCY, rank), legend="{{issuer}}"),
         *limits,
         unit="percentunit",
-        w=14,
+        w=12,
         h=11,
         overrides=looks,
         no_value=common.WITHOUT_RULES,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grafana.fields import EMPTY, Column, Query, background, override, prop
+from grafana.fields import EMPTY, Column, Query, at_least, background, override, prop
 from grafana.model import COLUMNS, defaults, panel
 from grafana.words import nothing
 
@@ -87,13 +87,18 @@ def matrix(
         "rowField": row,
         "valueField": "Value",
     }
+    # Five places side by side.
+    narrow = {**_CELL, "minWidth": 80}
     made = panel(
         "table",
         (title, description),
         [query],
         size=(w, h),
         options=_options([]),
-        defaults=defaults("none", no_value) | {"custom": _CELL, "links": list(to)},
-        overrides=[override("number", *background(mappings), matcher="byType")],
+        defaults=defaults("none", no_value) | {"custom": narrow, "links": list(to)},
+        overrides=[
+            override("number", *background(mappings), matcher="byType"),
+            override(f"{row}\\{column}", at_least(200)),
+        ],
     )
     return made | {"transformations": [{"id": "groupingToMatrix", "options": grouping}]}

@@ -404,6 +404,17 @@ def test_a_table_scrolls_instead_of_spending_rows_on_pages(uid, panel):
     assert len(widths) < len(panel["fieldConfig"]["overrides"]), "one takes what is left"
 
 
+def test_a_matrix_has_room_for_five_places_beside_the_name():
+    panel = panel_of("oidc-overview", "Issuer by vantage")
+    place = panel["fieldConfig"]["defaults"]["custom"]["minWidth"]
+    (name,) = properties(panel, "custom.minWidth")
+
+    assert name + 5 * place <= GRID_PIXELS * panel["gridPos"]["w"] - FRAME_PIXELS
+    (grouping,) = panel["transformations"]
+    called = f"{grouping['options']['rowField']}\\{grouping['options']['columnField']}"
+    assert called in {o["matcher"]["options"] for o in panel["fieldConfig"]["overrides"]}
+
+
 def test_every_band_of_the_states_has_room_for_its_name():
     pixels = panel_of("oidc-overview", "State of the issuers")["gridPos"]["h"] * 38 - 70
 
