@@ -326,14 +326,13 @@ def is_well(world: World) -> bool:
     """Every place has told of everything, and so often that rates have a window."""
     number = len(GOOD) + 1
     buckets = 'oidc_probe_latency_seconds_bucket{issuer="google"}'
+    half = f"histogram_quantile(0.5, sum by (le) (rate({buckets}[5s] offset 5s)))"
     return (
         world.count("issuer_vantage:oidc_usable:bool == 1") == number * len(VANTAGES)
         and world.count("issuer:oidc_error_budget:left_ratio30d offset 2s") == number
         and world.count("count_over_time(up[5s]) > 2") == len(VANTAGES)
         # In the last step of a graph of wide steps as well.
-        and world.count(
-            f"histogram_quantile(0.5, sum by (le) (rate({buckets}[5s] offset 5s))) > 0"
-        )
+        and world.count(f"{half} > 0") == 1
     )
 
 
