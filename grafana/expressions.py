@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grafana.model import PER_PAGE
+from grafana.model import FEW, PER_PAGE
 from grafana.words import DEGRADED, GOOD, NOTHING, UNKNOWN, UNUSABLE
 
 if TYPE_CHECKING:
@@ -80,12 +80,23 @@ def over_time(function: str, selector: str) -> str:
     return f"{function}({selector}[$__range] @ end())"
 
 
-def or_nothing(expr: str, label: str) -> str:
-    """*expr*, and a band that says so while nothing is known; Grafana 10 has no words for it.
+def or_nothing(expr: str, label: str, among: str) -> str:
+    """*expr*, and a band that says so while nothing *among* all is known.
 
-    The band is called by *label*, which the legend must show.
+    Grafana 10 has no words for it. The band is called by *label*, which the legend must show.
     """
-    return f'{expr}\nor on ()\nlabel_replace(vector({NOTHING}), "{label}", "-", "", "")'
+    nothing = f"vector({NOTHING}) unless on () {among}"
+    return f'{expr}\nor on ()\nlabel_replace({nothing}, "{label}", "-", "", "")'
+
+
+def longest(selector: str, *by: str) -> str:
+    """Those series of *selector* that are there at the end, or were for longest.
+
+    As many as a low timeline has room for; a label among *by* tells them apart.
+    """
+    labels = ", ".join(by)
+    rank = f"1e9 * {selector} @ end() or count_over_time({selector}[$__range] @ end())"
+    return f"{selector}\nand on ({labels})\ntopk({FEW}, max by ({labels}) ({rank}))"
 
 
 def placed(expr: str) -> str:

@@ -98,7 +98,7 @@ def _by_vantage() -> Json:
 
 def _cacheable() -> Json:
     seen = f"min by (vantage, document) ({placed(OF('oidc_cacheable'))})"
-    cacheable = expressions.or_nothing(seen, "vantage")
+    cacheable = expressions.or_nothing(seen, "vantage", seen)
     return timelines.timeline(
         "May STS cache it?",
         "Whether any header says no-cache, by vantage and document. Then STS fetches the "

@@ -296,7 +296,7 @@ label_replace(vector(0), "cause", "unknown", "", "")"""
 
 def _status() -> Json:
     seen = f"max by (vantage, document) ({placed(OF('oidc_fetch_status_code'))})"
-    status = expressions.or_nothing(seen, "vantage")
+    status = expressions.or_nothing(seen, "vantage", seen)
     return timelines.timeline(
         "HTTP status",
         "What each document was answered with, by vantage, the highest of its exporters. A "

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 COLUMNS = 24
 #: Rows of a table or bands of a timeline that a screen can show.
 PER_PAGE = 25
+#: Bands of a timeline of common height.
+FEW = 12
 
 LINEAR: Json = {"type": "linear"}
 #: For values of several magnitudes. Zero has no place there: clamp it.

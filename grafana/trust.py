@@ -36,12 +36,17 @@ def panels() -> list[Json]:
 
 
 def _life() -> Json:
-    keys = f"max by (kid, kty, alg) ({OF('oidc_jwks_key_info')})"
+    every = OF("oidc_jwks_key_info")
+    found = expressions.longest(every, "kid")
+    keys = f"max by (kid, kty, alg) ({found})"
     return timelines.timeline(
         "Keys, by kid",
-        "From when to when each key was published; the first 20 of the set. An honest "
-        "rotation overlaps: the new key is there before the old one goes.",
-        Query(expr=expressions.or_nothing(keys, "kid"), legend="{{kid}} {{kty}} {{alg}}"),
+        "From when to when each key was published. An honest rotation overlaps: the new key "
+        f"is there before the old one goes. The {model.FEW} keys that are there at the end or "
+        "were for longest, of the first 20 of each set.",
+        Query(
+            expr=expressions.or_nothing(keys, "kid", every), legend="{{kid}} {{kty}} {{alg}}"
+        ),
         w=14,
         mappings=words.PUBLISHED,
         no_value=NOTHING_YET,
@@ -49,13 +54,16 @@ def _life() -> Json:
 
 
 def _sets() -> Json:
-    short = expressions.shortened(placed(OF("oidc_jwks_info")), "set", "sha256")
+    every = OF("oidc_jwks_info")
+    found = expressions.longest(every, "sha256", "vantage")
+    short = expressions.shortened(placed(found), "set", "sha256")
     sets = f"max by (set, vantage) ({short})"
     return timelines.timeline(
         "Key sets, by vantage",
         "Which set of keys each vantage saw, by the first digits of its hash. Two bands at "
-        "one moment: different places get different keys.",
-        Query(expr=expressions.or_nothing(sets, "set"), legend="{{set}} {{vantage}}"),
+        f"one moment: different places get different keys. The {model.FEW} that are there at "
+        "the end or were for longest.",
+        Query(expr=expressions.or_nothing(sets, "set", every), legend="{{set}} {{vantage}}"),
         w=10,
         mappings=words.PUBLISHED,
         no_value=NOTHING_YET,

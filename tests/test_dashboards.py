@@ -321,7 +321,9 @@ def test_a_timeline_of_what_a_broken_issuer_lacks_says_that_nothing_is_known(tit
     """Of no series at all Grafana 10 says that the data lacks a time."""
     panel = panel_of("oidc-issuer", title)
     (target,) = panel["targets"]
-    told = re.search(r'or on \(\)\nlabel_replace\(vector\((.*)\), "(\w+)"', target["expr"])
+    told = re.search(
+        r'or on \(\)\nlabel_replace\(vector\((.*?)\) unless .*, "(\w+)", "-"', target["expr"]
+    )
 
     assert told
     assert (told[1], "nothing known") in texts(panel)
@@ -413,6 +415,16 @@ def test_a_matrix_has_room_for_five_places_beside_the_name():
     (grouping,) = panel["transformations"]
     called = f"{grouping['options']['rowField']}\\{grouping['options']['columnField']}"
     assert called in {o["matcher"]["options"] for o in panel["fieldConfig"]["overrides"]}
+
+
+@pytest.mark.parametrize("title", ["Keys, by kid", "Key sets, by vantage"])
+def test_keys_that_change_by_the_minute_have_room_for_their_names(title):
+    """Those of now come first, then those that stayed."""
+    panel = panel_of("oidc-issuer", title)
+    (target,) = panel["targets"]
+
+    assert re.search(r"topk\(12, max by \([^)]*\) \(1e9 \* .* @ end\(\) or", target["expr"])
+    assert (panel["gridPos"]["h"] * 38 - 70) / (model.FEW + 1) > 17
 
 
 def test_every_band_of_the_states_has_room_for_its_name():
