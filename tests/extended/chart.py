@@ -198,7 +198,7 @@ def test_an_image_comes_from_the_mirror_and_by_its_digest():
     (ask,) = manifests.one("Pod")["spec"]["containers"]
 
     assert image.startswith(f"registry.example.com/{NAME}/{NAME}@sha256:0123")
-    assert ask["image"] == "registry.example.com/library/busybox:1.37"
+    assert ask["image"] == "registry.example.com/busybox:1.37"
 
 
 @pytest.mark.parametrize(
