@@ -213,7 +213,8 @@ def _findings() -> Json:
         fields.value("Met by", rows(found), fields.width(70)),
         w=11,
         h=6,
-        sort="Level",
+        # By letters, as the table sorts, a warning comes last.
+        sort="-Level",
         no_value="No finding is known.",
     )
 

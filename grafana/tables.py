@@ -31,7 +31,10 @@ def table(
     sort: str = "",
     no_value: str = EMPTY,
 ) -> Json:
-    """A table; several queries become one row for each value of the label *join*."""
+    """A table; several queries become one row for each value of the label *join*.
+
+    It is sorted by the column called *sort*, the other way round if that begins with `-`.
+    """
     queries = [column.query for column in columns if column.query]
     names = {c.field(alone=len(queries) == 1): c for c in columns}
     made = panel(
@@ -39,7 +42,7 @@ def table(
         (title, description),
         queries,
         size=(w, h),
-        options=_options([{"displayName": sort, "desc": False}] if sort else []),
+        options=_options(sort),
         defaults=defaults("short", no_value, [nothing(EMPTY)]) | {"custom": _CELL},
         overrides=[override(name, *_said(column)) for name, column in names.items()],
     )
@@ -61,10 +64,16 @@ def _arranged(names: list[str], join: str) -> list[Json]:
     return [kept, *([joined] if join else []), {"id": "organize", "options": organized}]
 
 
-def _options(sort: Sequence[Json]) -> Json:
+def _options(sort: str) -> Json:
+    by = {"displayName": sort.removeprefix("-"), "desc": sort.startswith("-")}
     # No pages: they cost three rows of every table, and only rows that are seen are drawn.
     footer = {"show": False, "reducer": [], "countRows": False, "enablePagination": False}
-    return {"cellHeight": "sm", "footer": footer, "showHeader": True, "sortBy": list(sort)}
+    return {
+        "cellHeight": "sm",
+        "footer": footer,
+        "showHeader": True,
+        "sortBy": [by] if sort else [],
+    }
 
 
 def matrix(
@@ -94,7 +103,7 @@ def matrix(
         (title, description),
         [query],
         size=(w, h),
-        options=_options([]),
+        options=_options(""),
         defaults=defaults("none", no_value) | {"custom": narrow, "links": list(to)},
         overrides=[
             override("number", *background(mappings), matcher="byType"),
