@@ -6,8 +6,10 @@ import asyncio
 import base64
 import itertools
 import json
+import os
 import shutil
 import subprocess
+import tempfile
 import time
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -38,17 +40,27 @@ def chromium(folder: Path) -> Iterator[str]:
     program = shutil.which("chromium")
     assert program, f"the pages are tested in Chromium: {INSTALL}"
     command = [program, *_FLAGS, f"--user-data-dir={folder}", "about:blank"]
-    with (folder / "chromium.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    try:
-        yield _address(process, folder)
-    finally:
-        process.terminate()
+    # What it leaves behind goes with this. Not in *folder*: a socket's path has to be short.
+    with (
+        tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True) as left,
+        (folder / "chromium.log").open("wb") as log,
+    ):
+        process = subprocess.Popen(
+            command,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env={**os.environ, "TMPDIR": left},
+        )
         try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            yield _address(process, folder)
+        finally:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 def _address(process: subprocess.Popen[bytes], folder: Path) -> str:
