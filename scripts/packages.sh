@@ -7,7 +7,11 @@ PATH=$PATH:/usr/sbin:/sbin # where Debian keeps daemons, and where only root loo
 
 missing=
 for item in "$@"; do
-    command -v "${item#*:}" >/dev/null 2>&1 || missing="$missing ${item%%:*}"
+    command -v "${item#*:}" >/dev/null 2>&1 && continue
+    case "$missing " in
+        *" ${item%%:*} "*) ;; # a package may hold several
+        *) missing="$missing ${item%%:*}" ;;
+    esac
 done
 [ -n "$missing" ] || exit 0
 

@@ -149,3 +149,21 @@ def test_what_is_tested_is_what_is_shipped():
     assert {name: str(tested.get(name)) for name, pin in pins("requirements.lock").items()} == {
         name: str(pin) for name, pin in pins("requirements.lock").items()
     }
+
+
+def test_who_cannot_install_is_told_what_to_each_package_once(tmp_path):
+    # A machine without apt-get, whoever runs this.
+    (tmp_path / "id").symlink_to(shutil.which("id"))
+    wanted = ["two:one-command", "two:another", "tw:a-third", "there:id"]
+    found = subprocess.run(
+        ["/bin/sh", ROOT / "scripts" / "packages.sh", *wanted],
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 1
+    assert found.stderr.splitlines() == [
+        "Missing here: two tw",
+        "On Debian or Ubuntu: sudo apt-get install --no-install-recommends two tw",
+    ]
