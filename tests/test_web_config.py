@@ -154,8 +154,28 @@ def test_every_suite_has_a_name_that_openssl_knows(tmp_path: Path, name: str) ->
 
 
 @pytest.mark.parametrize("name", CURVES)
-def test_every_curve_has_a_name_that_openssl_knows(tmp_path: Path, name: str) -> None:
-    assert tls_of(tmp_path, f"{TLS}  curve_preferences: [{name}]")
+def test_every_curve_is_known_or_refused_by_its_name(tmp_path: Path, name: str) -> None:
+    text = f"{TLS}  curve_preferences: [{name}]"
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).set_ecdh_curve(CURVES[name])
+    except ssl.SSLError:
+        # Python 3.11 of Debian 12, and X25519.
+        assert f"want another curve, got {name}" in problems(tmp_path, text)[0]
+    else:
+        assert tls_of(tmp_path, text)
+
+
+def test_a_curve_that_this_ssl_does_not_know_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exporter.web.tls.CURVES", {"X25519": "no-such-curve"})
+    said = problems(tmp_path, f"{TLS}  curve_preferences: [X25519]")
+
+    assert len(said) == 1
+    assert said[0].endswith(
+        "tls_server_config.curve_preferences: want another curve, got X25519: "
+        "this Python's ssl cannot ask for it by name"
+    )
 
 
 def test_suites_of_tls_13_alone_ask_for_it_alone(tmp_path: Path) -> None:

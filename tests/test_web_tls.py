@@ -105,7 +105,7 @@ async def test_what_is_not_tls_is_not_answered(tmp_path: Path) -> None:
         ),
         ("curve_preferences: [CurveP521]", ("--curves", "X25519"), False),
         ("curve_preferences: [CurveP521]", ("--curves", "P-521"), True),
-        ("curve_preferences: [X25519]", ("--curves", "X25519"), True),
+        ("curve_preferences: [CurveP256]", ("--curves", "P-256"), True),
     ],
 )
 async def test_versions_suites_and_curves_are_what_the_file_says(

@@ -108,8 +108,21 @@ def _algorithms(section: TlsSection) -> Iterator[tuple[str, str]]:
     if len(section.curve_preferences) > 1:
         count = len(section.curve_preferences)
         yield "curve_preferences", f"want one curve, got {count}: Python's ssl takes no list"
+    elif section.curve_preferences and not _is_offered(section.curve_preferences[0]):
+        name = section.curve_preferences[0]
+        message = f"want another curve, got {name}: this Python's ssl cannot ask for it by name"
+        yield "curve_preferences", message
     if section.cipher_suites and not _suites(section) and most < ssl.TLSVersion.TLSv1_3:
         yield "cipher_suites", "want a suite of TLS 1.2, got none, and max_version is TLS12"
+
+
+def _is_offered(curve: str) -> bool:
+    # X25519 came to Python's ssl within 3.11: Debian 12 is older.
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).set_ecdh_curve(CURVES[curve])
+    except (ssl.SSLError, ValueError):
+        return False
+    return True
 
 
 def build(
