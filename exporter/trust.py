@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import AuthorityInformationAccessOID
@@ -18,10 +19,25 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 from exporter.model import Certificate, Tls
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 # A few names are enough to see whose certificate it is; CDN leaves carry hundreds.
 _MAX_NAMES = 100
+# Longer certificates are read anew each time, so that no peer fills the memory with them:
+# OpenSSL takes chains of 100 kB, and an honest certificate has one or two.
+_MAX_REMEMBERED_BYTES = 4096
+
+# A certificate is remote input, and OpenSSL, whose verdict counts, takes many that
+# `cryptography` does not: another version, an extension twice, a curve that nobody uses.
+_UNREADABLE = (
+    x509.DuplicateExtension,
+    x509.ExtensionNotFound,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+    UnsupportedAlgorithm,
+    ValueError,
+    TypeError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +101,13 @@ def seen(
     is_tls13_only: bool | None,
 ) -> Tls:
     """What the handshake of *tls* showed, also when it failed half-way."""
-    chain = served_chain(tls)
+    served = tuple(_chain(tls, "get_unverified_chain"))
     version = tls.version() if is_verified else None
     return Tls(
         version=version,
         cipher=(tls.cipher() or (None,))[0] if is_verified else None,
-        chain=chain,
-        thumbprint=chain[-1].sha1 if chain else None,
+        chain=_read(served),
+        thumbprint=_sha1(served[-1]) if served else None,
         is_verified=is_verified,
         is_public_ca=_is_public(tls, private_roots) if is_verified else None,
         is_tls13_only=is_tls13_only if version == "TLSv1.3" else None,
@@ -99,8 +115,17 @@ def seen(
 
 
 def served_chain(tls: ssl.SSLObject) -> tuple[Certificate, ...]:
-    """The certificates that the peer sent, leaf first; empty when it sent none."""
-    return tuple(read_certificate(der) for der in _chain(tls, "get_unverified_chain"))
+    """The certificates that the peer sent and that can be read, leaf first.
+
+    Empty when it sent none, and when the leaf is one of those that cannot.
+    """
+    return _read(tuple(_chain(tls, "get_unverified_chain")))
+
+
+def _read(served: Sequence[bytes]) -> tuple[Certificate, ...]:
+    chain = [read_certificate(der) for der in served]
+    # Without the leaf the next one would stand in its place.
+    return tuple(filter(None, chain)) if chain[:1] != [None] else ()
 
 
 def _is_public(tls: ssl.SSLObject, private_roots: frozenset[str]) -> bool:
@@ -122,33 +147,47 @@ def _chain(tls: ssl.SSLObject, method: str) -> Iterable[bytes]:
         )
 
 
-@lru_cache(maxsize=4096)
-def read_certificate(der: bytes) -> Certificate:
-    """Read what matters of one certificate; what cannot be read stays empty."""
-    certificate = x509.load_der_x509_certificate(der)
-    return Certificate(
-        subject=_name(certificate.subject),
-        issuer=_name(certificate.issuer),
-        serial=f"{certificate.serial_number:x}",
-        not_before_timestamp_seconds=certificate.not_valid_before_utc.timestamp(),
-        not_after_timestamp_seconds=certificate.not_valid_after_utc.timestamp(),
-        names=_names(certificate),
-        key=_key(certificate),
-        signature=certificate.signature_algorithm_oid._name,  # noqa: SLF001 - its only name
-        is_self_issued=certificate.subject == certificate.issuer,
-        sha1=hashlib.sha1(der, usedforsecurity=False).hexdigest(),
-        sha256=hashlib.sha256(der).hexdigest(),
-        public_key_sha256=_public_key_sha256(certificate),
-        has_issuer_url=_has_issuer_url(certificate),
-    )
+def read_certificate(der: bytes) -> Certificate | None:
+    """Read what matters of one certificate; what cannot be read stays empty.
+
+    Returns:
+        None when not even its names and dates can be read.
+    """
+    read = _remembered if len(der) <= _MAX_REMEMBERED_BYTES else _certificate
+    return read(der)
+
+
+def _certificate(der: bytes) -> Certificate | None:
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        return Certificate(
+            subject=_name(certificate.subject),
+            issuer=_name(certificate.issuer),
+            serial=f"{certificate.serial_number:x}",
+            not_before_timestamp_seconds=certificate.not_valid_before_utc.timestamp(),
+            not_after_timestamp_seconds=certificate.not_valid_after_utc.timestamp(),
+            names=_names(certificate),
+            key=_key(certificate),
+            signature=certificate.signature_algorithm_oid._name,  # noqa: SLF001 - its only name
+            is_self_issued=certificate.subject == certificate.issuer,
+            sha1=_sha1(der),
+            sha256=hashlib.sha256(der).hexdigest(),
+            public_key_sha256=_public_key_sha256(certificate),
+            has_issuer_url=_has_issuer_url(certificate),
+        )
+    except _UNREADABLE:
+        return None
+
+
+_remembered = lru_cache(maxsize=4096)(_certificate)
+
+
+def _sha1(der: bytes) -> str:
+    return hashlib.sha1(der, usedforsecurity=False).hexdigest()
 
 
 def _name(name: x509.Name) -> str:
     return name.rfc4514_string()[:512]
-
-
-# A certificate is remote input: an extension that cannot be parsed is one not seen.
-_UNREADABLE = (x509.ExtensionNotFound, ValueError, TypeError)
 
 
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:
@@ -173,7 +212,7 @@ def _has_issuer_url(certificate: x509.Certificate) -> bool:
 def _key(certificate: x509.Certificate) -> str:
     try:
         key = certificate.public_key()
-    except (ValueError, TypeError):
+    except _UNREADABLE:
         return "unknown"
     if isinstance(key, rsa.RSAPublicKey):
         return f"RSA {key.key_size}"
@@ -185,7 +224,7 @@ def _key(certificate: x509.Certificate) -> str:
 def _public_key_sha256(certificate: x509.Certificate) -> str:
     try:
         key = certificate.public_key()
-    except (ValueError, TypeError):
+        der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except _UNREADABLE:
         return ""
-    der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return hashlib.sha256(der).hexdigest()

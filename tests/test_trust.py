@@ -1,0 +1,125 @@
+"""What is read of the certificates that a peer sends, and whose word on them counts."""
+
+from __future__ import annotations
+
+import hashlib
+import ssl
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from exporter.trust import _read, _remembered, read_certificate
+from tests.authority import AIA, HOST, identity, intermediate, issue, stranger
+from tests.probing import DISCOVERY_PATH, KEYS, discovery, verdict
+from tests.servers import http, routed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.probing import Bench
+
+STRANGER = stranger().certificate.public_bytes(Encoding.DER)
+# On secp224k1, which OpenSSL knows and `cryptography` does not.
+ODD_CURVE = ssl.PEM_cert_to_DER_cert("""-----BEGIN CERTIFICATE-----
+MIIBXzCCAQ6gAwIBAgIUJ2jh6QqrBrhYvr9kj1kUcY58LLIwCgYIKoZIzj0EAwIw
+DjEMMAoGA1UEAwwDT2RkMCAXDTI2MTEyMTA4MjU1NFoYDzIxMjYxMDI4MDgyNTU0
+WjAOMQwwCgYDVQQDDANPZGQwTjAQBgcqhkjOPQIBBgUrgQQAIAM6AASmp8BmEzse
+g751esMcAFe1uu/q54ZIGUTV5iwOgCU2G/UNwUURqMJzPyYjC4etlT+4awmxdYae
+CaNTMFEwHQYDVR0OBBYEFBgF9oHw6OJtsytOCScY+Dm5vDTYMB8GA1UdIwQYMBaA
+FBgF9oHw6OJtsytOCScY+Dm5vDTYMA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZIzj0E
+AwIDPwAwPAIcSClJRQxOIdHSCXV1g+bGrBGpIc2hLWhA/OnZ/gIcXQW49eQ4uzoC
+iHLS5HhNlz/KyJ1QcGPmF8TC0Q==
+-----END CERTIFICATE-----
+""")
+
+
+def patched(der: bytes, old: str, new: str) -> bytes:
+    assert bytes.fromhex(old) in der
+    return der.replace(bytes.fromhex(old), bytes.fromhex(new), 1)
+
+
+def of_version_2(der: bytes) -> bytes:
+    return patched(der, "a003020102", "a003020101")
+
+
+def with_an_extension_twice(der: bytes) -> bytes:
+    """The key's usage is called basic constraints, which are there already."""
+    return patched(der, "0603551d0f", "0603551d13")
+
+
+def without_a_month(der: bytes) -> bytes:
+    """The first date of a validity is written as YYMMDDhhmmssZ."""
+    at = der.index(b"\x17\x0d") + 4
+    return der[:at] + b"13" + der[at + 2 :]
+
+
+def serve_chain(bench: Bench, folder: Path, vice: str, *extra: bytes) -> int:
+    """The identity of *vice* with more certificates above it."""
+    path = folder / "served.pem"
+    more = "".join(ssl.DER_cert_to_PEM_cert(der) for der in extra)
+    path.write_bytes(identity(vice).pem + more.encode())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_ciphers("DEFAULT@SECLEVEL=0")
+    context.load_cert_chain(path)
+    return bench.farm.serve(
+        routed({DISCOVERY_PATH: http(discovery()), "/jwks": http(KEYS)}), context
+    )
+
+
+@pytest.mark.parametrize(
+    ("odd", "length"),
+    [
+        (of_version_2(STRANGER), 2),
+        (without_a_month(STRANGER), 2),
+        (with_an_extension_twice(STRANGER), 3),
+        (ODD_CURVE, 3),
+    ],
+    ids=["version 2", "month 13", "an extension twice", "a curve nobody uses"],
+)
+@pytest.mark.parametrize("vice", ["good", "expired"])
+async def test_a_certificate_that_cannot_be_read_leaves_the_verdict_to_openssl(
+    bench, tmp_path, vice, odd, length
+):
+    """Nobody needs it, so it must not stop a probe either; what can be read is shown."""
+    report = await bench.probe(serve_chain(bench, tmp_path, vice, odd))
+    chain = report.fetches[0].tls.chain
+
+    assert verdict(report) == ("usable" if vice == "good" else "discovery/tls/expired")
+    assert [one.subject for one in chain[:2]] == [f"CN={HOST}", "CN=Test Intermediate"]
+    assert len(chain) == length
+
+
+async def test_the_thumbprint_is_of_the_top_certificate_also_when_that_cannot_be_read(
+    bench, tmp_path
+):
+    """IAM hashes what was served."""
+    odd = of_version_2(STRANGER)
+    report = await bench.probe(serve_chain(bench, tmp_path, "good", odd))
+
+    assert report.fetches[0].tls.thumbprint == hashlib.sha1(odd).hexdigest()
+
+
+def test_no_other_certificate_takes_the_place_of_a_leaf_that_cannot_be_read():
+    above = intermediate().certificate.public_bytes(Encoding.DER)
+
+    assert _read((of_version_2(STRANGER), above)) == ()
+    assert [one.subject for one in _read((above,))] == ["CN=Test Intermediate"]
+
+
+def test_a_key_of_an_unknown_kind_leaves_the_rest_of_its_certificate():
+    odd = read_certificate(ODD_CURVE)
+
+    assert odd is not None
+    assert (odd.subject, odd.key, odd.public_key_sha256) == ("CN=Odd", "unknown", "")
+
+
+def test_a_bloated_certificate_is_not_remembered():
+    """A peer may send 100 kB of them with each handshake."""
+    bloated = issue("bloated", issuer_url=AIA + "/" * 5000)
+    before = _remembered.cache_info().currsize
+    found = read_certificate(bloated.certificate.public_bytes(Encoding.DER))
+
+    assert found is not None
+    assert found.has_issuer_url
+    assert _remembered.cache_info().currsize == before
