@@ -50,6 +50,7 @@ class Scheduler:
         self._start: float | None = None
         self._lines: dict[str, _Line] = {}
         self._is_round_over = False
+        self._is_closed = False
 
     @property
     def in_flight(self) -> int:
@@ -61,20 +62,26 @@ class Scheduler:
 
         Issuers that equal what they were keep their task and their place. The tasks of
         the others have ended when this returns, and the new ones have not begun to probe.
+        Does nothing after `close`.
         """
         wanted = {issuer.name: issuer for issuer in issuers}
         gone = [line for name, line in self._lines.items() if line.issuer != wanted.get(name)]
         await _stop(gone)
+        # Asked after the wait: a reload may be under way when the end comes.
+        if self._is_closed:
+            return
         self._guard.caps = self._guard.caps.following(limits, issuers)
         self._spare = self._spare.following(halved(limits), issuers)
         old, self._lines = self._lines, {}
         # One moment for all, which is the beginning for those of the first configuration:
         # whose place is right there must not wait for a whole interval.
         now = self._guard.clock.now()
+        held_until = _latest_holds(old.values())
         for name, issuer in wanted.items():
             line = old.get(name)
-            kept = line if line is not None and line.issuer == issuer else None
-            self._lines[name] = kept or self._begin(issuer, line, now)
+            if line is None or line.issuer != issuer:
+                line = self._begin(issuer, line, now, held_until.get(issuer.url, -math.inf))
+            self._lines[name] = line
 
     def is_held(self, issuer: Issuer) -> bool:
         """*issuer* has asked to be left alone, and the time is not over."""
@@ -104,7 +111,8 @@ class Scheduler:
         return line if line is not None and line.issuer.url == issuer.url else None
 
     async def close(self) -> None:
-        """Cancel every probe and wait for its end."""
+        """Cancel every probe and wait for its end; no configuration is followed any more."""
+        self._is_closed = True
         lines, self._lines = self._lines, {}
         await _stop(lines.values())
 
@@ -121,13 +129,17 @@ class Scheduler:
         self._is_round_over = not names
         return names
 
-    def _begin(self, issuer: Issuer, before: _Line | None, now: float) -> _Line:
+    def _begin(
+        self, issuer: Issuer, before: _Line | None, now: float, held_until: float
+    ) -> _Line:
         if self._start is None:
             self._start = now
         line = _Line(self._guard, issuer, start=self._start, now=now)
-        # A new label or timeout does not lift what the issuer has asked of us.
         if before is not None and before.issuer.url == issuer.url:
-            line.held_until = before.held_until
+            line.take_over(before, now)
+        else:
+            # Another name does not lift what the issuer has asked of us.
+            line.held_until = held_until
         return line
 
 
@@ -144,10 +156,23 @@ class _Line:
             interval_seconds=issuer.interval_seconds,
             interval_failing_seconds=issuer.interval_failing_seconds,
         )
-        self._first = self._grid.first(now)
+        self._first = self._due = self._grid.first(now)
         self._is_failing = False
         self._is_probed = False
         self.task = asyncio.create_task(self._run(), name=f"probe {issuer.name}")
+
+    def take_over(self, before: _Line, now: float) -> None:
+        """Go on where *before* has ended, which had the same URL.
+
+        A new label or timeout changes neither how the issuer does nor what it asked of us.
+        """
+        self.held_until = before.held_until
+        self._is_failing, self._is_probed = before._is_failing, before._is_probed
+        if self._is_failing:
+            # Those that fail stay as spread as they were, and no reload puts them off.
+            due = max(now, before._due)
+            self._first = min(self._first, due, now + self.issuer.interval_failing_seconds)
+            self._due = self._first
 
     def is_awaited(self, now: float) -> bool:
         """Its first report may still come in good time."""
@@ -166,6 +191,7 @@ class _Line:
     async def _run(self) -> None:
         deadline = self._first
         while True:
+            self._due = deadline
             await self._clock.sleep(max(0.0, deadline - self._clock.now()))
             if deadline < self.held_until:
                 self._skip(SkipCause.RETRY_AFTER, 1)
@@ -220,6 +246,15 @@ class _Line:
         if ticks:
             book = self._guard.book
             self._guard.write(self.issuer, book.skipped, self.issuer, cause, ticks)
+
+
+def _latest_holds(lines: Iterable[_Line]) -> dict[str, float]:
+    """Until when the issuers of *lines*, by their URLs, have asked to be left alone."""
+    holds: dict[str, float] = {}
+    for line in lines:
+        url = line.issuer.url
+        holds[url] = max(line.held_until, holds.get(url, -math.inf))
+    return holds
 
 
 async def _stop(lines: Iterable[_Line]) -> None:

@@ -289,6 +289,86 @@ async def test_a_changed_entry_does_not_lift_what_the_issuer_asked_for() -> None
 
 
 @in_virtual_time
+async def test_another_name_does_not_lift_what_the_issuer_asked_for() -> None:
+    acme = builders.issuer()
+    stage = schedule(Far(answer=limited(150)))
+    await stage.scheduler.update([acme], WIDE)
+    await asyncio.sleep(offset_seconds(acme) + 10)
+
+    renamed = replace(acme, name="renamed")
+    await stage.scheduler.update([renamed], WIDE)
+    await asyncio.sleep(130)
+
+    assert stage.far.starts["renamed"] == []
+    await asyncio.sleep(80)
+    assert len(stage.far.starts["renamed"]) == 1
+    await stage.scheduler.close()
+
+
+@in_virtual_time
+async def test_names_that_change_places_leave_each_issuer_what_it_asked_for() -> None:
+    acme, other = builders.issuer(), builders.issuer(name="other", url="https://other.example")
+    stage = schedule(Far(answer=lambda i, n: limited(150)(i, n) if i.url == acme.url else {}))
+    await stage.scheduler.update([acme, other], WIDE)
+    await asyncio.sleep(60)
+
+    swapped = replace(acme, name="other"), replace(other, name="acme")
+    await stage.scheduler.update(swapped, WIDE)
+    await asyncio.sleep(60)
+
+    assert [len(stage.far.starts[name]) for name in ("other", "acme")] == [1, 2]
+    await stage.scheduler.close()
+
+
+@in_virtual_time
+async def test_a_changed_entry_of_a_failing_issuer_is_probed_as_one_that_fails() -> None:
+    """The interval while it fails is the one that the metrics show and the alerts count on."""
+    acme = builders.issuer(interval_seconds=3600, interval_failing_seconds=10)
+    stage = schedule(Far(answer=failing))
+    await stage.scheduler.update([acme], WIDE)
+    place = offset_seconds(acme)
+    await asyncio.sleep(place + 24)
+
+    await stage.scheduler.update([replace(acme, labels=(("team", "a"),))], WIDE)
+    assert stage.scheduler.waiting() == ()
+    await asyncio.sleep(20)
+
+    assert stage.far.starts["acme"] == pytest.approx([place + s for s in (0, 10, 20, 30, 40)])
+    await stage.scheduler.close()
+
+
+@in_virtual_time
+async def test_a_shorter_interval_for_those_that_fail_holds_at_once() -> None:
+    acme = builders.issuer(interval_seconds=3600, interval_failing_seconds=1800)
+    stage = schedule(Far(answer=failing))
+    await stage.scheduler.update([acme], WIDE)
+    place = offset_seconds(acme)
+    await asyncio.sleep(place + 5)
+
+    await stage.scheduler.update([replace(acme, interval_failing_seconds=10)], WIDE)
+    await asyncio.sleep(15)
+
+    assert stage.far.starts["acme"] == pytest.approx([place, place + 15])
+    await stage.scheduler.close()
+
+
+@in_virtual_time
+async def test_reloads_again_and_again_do_not_keep_a_failing_issuer_from_being_probed() -> None:
+    acme = builders.issuer(interval_seconds=3600, interval_failing_seconds=10)
+    stage = schedule(Far(answer=failing))
+    await stage.scheduler.update([acme], WIDE)
+    place = offset_seconds(acme)
+    await asyncio.sleep(place + 1)
+
+    for number in range(6):
+        await stage.scheduler.update([replace(acme, labels=(("n", str(number)),))], WIDE)
+        await asyncio.sleep(5)
+
+    assert stage.far.starts["acme"] == pytest.approx([place + s for s in (0, 10, 20, 30)])
+    await stage.scheduler.close()
+
+
+@in_virtual_time
 async def test_a_bug_costs_one_probe_and_is_logged_and_counted() -> None:
     acme = builders.issuer()
 
@@ -477,6 +557,26 @@ async def test_closing_cancels_probes_in_flight_and_waits_for_them() -> None:
     assert (stage.scheduler.in_flight, stage.far.running) == (0, 0)
     assert now() == closed_at
     assert len(asyncio.all_tasks()) == 1
+    await stage.scheduler.close()
+
+
+@in_virtual_time
+async def test_no_configuration_is_followed_after_the_end() -> None:
+    """One that is being read when the end comes would set every probe going again."""
+    acme = builders.issuer()
+    stage = schedule(Far(seconds=50))
+    await stage.scheduler.update([acme], WIDE)
+    await asyncio.sleep(60)
+
+    late = asyncio.create_task(stage.scheduler.update([replace(acme, name="late")], WIDE))
+    await asyncio.sleep(0)
+    await stage.scheduler.close()
+    await late
+    await stage.scheduler.update([acme], WIDE)
+    await asyncio.sleep(120)
+
+    assert len(stage.far.starts["acme"]) == 1
+    assert "late" not in stage.far.starts
     await stage.scheduler.close()
 
 
