@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from exporter.model import CacheDirective, CachePolicy
@@ -24,6 +25,11 @@ MOST_SECONDS = 2**31
 MOST_RETRY_AFTER_SECONDS = 3600.0
 #: Of an argument; the longest honest one lists a few header names.
 MOST_CHARACTERS = 200
+#: Of one header, all its lines together; honest ones have up to ten.
+MOST_MEMBERS = 256
+
+# A longer line is read anew each time: what is remembered must not fill memory.
+_REMEMBERED_CHARACTERS = 512
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
@@ -48,7 +54,9 @@ def policy(headers: Sequence[tuple[str, str]], *, received: float) -> CachePolic
     Returns:
         A policy, always. What is absent or malformed is None in it.
     """
-    directives = [d for header in CacheHeader for d in _directives(headers, header)]
+    directives = [
+        d for header in CacheHeader for d in islice(_directives(headers, header), MOST_MEMBERS)
+    ]
     date = _date(_first(headers, "date"), received)
     age = _delta_seconds(_first(headers, "age"))
     return CachePolicy(
@@ -117,13 +125,14 @@ def _directives(
     wanted = header.value.replace("_", "-")
     for name, line in headers:
         if name.lower() == wanted:
-            yield from _read_line(line, header)
+            is_short = len(line) <= _REMEMBERED_CHARACTERS
+            yield from (_read_line if is_short else _read_line.__wrapped__)(line, header)
 
 
 # An issuer sends the same line each time, and thousands of issuers the same few.
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _read_line(line: str, header: CacheHeader) -> tuple[CacheDirective, ...]:
-    found = (_directive(member, header) for member in _members(line))
+    found = (_directive(member, header) for member in islice(_members(line), MOST_MEMBERS))
     return tuple(directive for directive in found if directive is not None)
 
 

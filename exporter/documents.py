@@ -7,10 +7,10 @@ every probe reads them again. Bodies themselves are not kept.
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from exporter.keys import judge_keys
+from exporter.keys import judge_keys, types
 from exporter.model import Discovery, Failure, KeySet
 from exporter.reasons import Document, Reason, Stage
 from exporter.strict_json import Malformed, read_object
@@ -29,8 +29,6 @@ REQUIRED = (
     "id_token_signing_alg_values_supported",
     "subject_types_supported",
 )
-#: Over twice what STS takes of both types; what `keys` holds beyond it is not looked at.
-MOST_ENTRIES = 500
 _MOST_ALGS = 64
 # Both documents of ten thousand issuers, and some that change with every answer. What is
 # remembered is what the latest reports hold anyway, so that an entry costs its digest; but an
@@ -106,12 +104,14 @@ def _judge_jwks(body: bytes, *, is_called_html: bool) -> KeySet | Failure:
         return _jwks_failure(Reason.MALFORMED, "keys is not an array")
     if not entries:
         return _jwks_failure(Reason.EMPTY, "keys is an empty array")
-    judged = judge_keys(entries[:MOST_ENTRIES])
+    judged = judge_keys(entries)
     if all(one.is_malformed for one in judged):
         return _jwks_failure(Reason.MALFORMED, f"no key can be read: {judged[0].key.faults[0]}")
     ids = frozenset(one.id for one in judged)
+    left_out = types(entries) - Counter(one.key.kty for one in judged)
     return KeySet(
         keys=tuple(one.key for one in judged),
+        left_out=tuple(left_out.items()),
         ids=ids,
         sha256=hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest(),
     )

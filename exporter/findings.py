@@ -6,7 +6,6 @@ yields nothing.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from exporter.caching import retry_after
@@ -18,9 +17,10 @@ from exporter.text import clean, listed, quoted
 from exporter.urls import unusual_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from exporter.model import CachePolicy, Failure, Fetch, Issuer, Key, Tls
+    from exporter.reasons import KeyType
 
     Found = Iterator[tuple[Code, str]]
 
@@ -95,7 +95,7 @@ def _found(
         yield from _in_discovery(fact)
     elif isinstance(fact, KeySet):
         yield from _in_keys(fact.keys)
-        yield from _in_numbers(fact.keys)
+        yield from _in_numbers(fact.published)
 
 
 def _in_url(fetch: Fetch) -> Found:
@@ -195,8 +195,7 @@ def _in_keys(keys: Sequence[Key]) -> Found:
             yield code, f"{len(names)} of {len(keys)} keys {words}: {listed(names)}"
 
 
-def _in_numbers(keys: Sequence[Key]) -> Found:
-    counts = Counter(key.kty for key in keys)
+def _in_numbers(counts: Mapping[KeyType, int]) -> Found:
     near = [f"{counts[t]} {t} keys" for t in LIMITED if counts[t] > NEAR_LIMIT_KEYS]
     if near:
         yield Code.KEYS_NEAR_LIMIT, f"{listed(near)}, where STS takes {MOST_KEYS} of a type"

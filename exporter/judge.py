@@ -6,7 +6,6 @@ knowing is a finding, each code at most once a document.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from exporter.findings import findings
@@ -144,7 +143,7 @@ def _key_set_failures(key_set: KeySet | Failure | None) -> Iterator[Failure]:
     if isinstance(key_set, Failure):
         yield key_set
     elif key_set is not None and not any(key.is_usable for key in key_set.keys):
-        counts = Counter(key.kty for key in key_set.keys)
+        counts = key_set.published
         over = [f"{counts[t]} {t} keys" for t in LIMITED if counts[t] > MOST_KEYS]
         reason = Reason.TOO_MANY if over else Reason.NO_USABLE_KEY
         detail = f"{listed(over)}, where STS takes {MOST_KEYS}" if over else _why_none(key_set)
@@ -153,7 +152,7 @@ def _key_set_failures(key_set: KeySet | Failure | None) -> Iterator[Failure]:
 
 def _why_none(key_set: KeySet) -> str:
     why = [f"{key.kid or 'one without kid'} ({key.faults[0]})" for key in key_set.keys]
-    return f"none of {len(why)} can be used: {listed(why, 3)}"
+    return f"none of {key_set.published.total()} can be used: {listed(why, 3)}"
 
 
 def _budget_failures(

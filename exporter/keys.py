@@ -26,7 +26,7 @@ from exporter.reasons import Code, KeyType
 from exporter.text import clean, identifier
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from exporter.material import Numbers
 
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 MOST_KEYS = 100
 #: The types that the limit is known for.
 LIMITED = (KeyType.RSA, KeyType.EC)
+#: Of `alg`, `use` and `crv`; the longest that is registered has 24.
+MOST_CHARACTERS = 40
+#: Keys of one set that are judged: all that STS could use, and as many others as find room.
+MOST_JUDGED = 500
 
 _TYPES = {kty.value: kty for kty in KeyType if kty is not KeyType.OTHER}
 # RFC 7638 3.2 and RFC 8037 2: what makes a key the key it is.
@@ -74,16 +78,37 @@ class Judged:
 
 
 def judge_keys(entries: Sequence[object]) -> tuple[Judged, ...]:
-    """Judge every member of a JWK Set's `keys`, in order, each also against the others."""
-    counts = Counter(_kty(entry) for entry in entries)
-    over = {kty for kty in LIMITED if counts[kty] > MOST_KEYS}
+    """Judge the members of a JWK Set's `keys`, in order, each also against the others.
+
+    Beyond `MOST_JUDGED` only those of types within STS's limit.
+    """
+    counts = types(entries)
+    within = {kty for kty in LIMITED if counts[kty] <= MOST_KEYS}
     judged = [
-        _judge(entry, is_over=_kty(entry) in over)
+        _judge(entry, is_over=_kty(entry) in LIMITED and _kty(entry) not in within)
         if isinstance(entry, dict)
         else _not_a_key(entry)
-        for entry in entries
+        for entry in _looked_at(entries, counts, within)
     ]
     return _last_of_equals(judged)
+
+
+def types(entries: Sequence[object]) -> Counter[KeyType]:
+    """How many of *entries* are of which type."""
+    return Counter(map(_kty, entries))
+
+
+def _looked_at(
+    entries: Sequence[object], counts: Mapping[KeyType, int], within: Collection[KeyType]
+) -> Iterator[object]:
+    """At most `MOST_JUDGED`, with every one that STS might use: it may be the last."""
+    room = MOST_JUDGED - sum(counts[kty] for kty in within)
+    for entry in entries:
+        if _kty(entry) not in within:
+            room -= 1
+            if room < 0:
+                continue
+        yield entry
 
 
 def _kty(entry: object) -> KeyType:
@@ -132,12 +157,14 @@ def _marks(
 ) -> Iterator[_Mark]:
     """Every rule that this key breaks by itself."""
     if _string(entry, "kid") is None:
-        yield "no kid", Code.MISSING_KID
+        is_text = isinstance(entry.get("kid"), str | None)
+        yield "no kid" if is_text else "kid is not a string", Code.MISSING_KID
     use = entry.get("use")
     if use == "enc":
         yield "use is enc", Code.ENCRYPTION_USE
     elif use not in (None, "sig"):
-        yield f"use is {_shown(entry, 'use') or 'not a string'}", Code.UNSUPPORTED_KEY
+        words = (_shown(entry, "use") or "empty") if isinstance(use, str) else "not a string"
+        yield f"use is {words}", Code.UNSUPPORTED_KEY
     if entry.get("key_ops") is not None:
         yield "it has key_ops", Code.KEY_OPS
     if material.fault:
@@ -204,4 +231,4 @@ def _string(entry: Mapping[str, object], name: str) -> str | None:
 
 def _shown(entry: Mapping[str, object], name: str) -> str | None:
     value = _string(entry, name)
-    return clean(value, 128) if value else None
+    return clean(value, MOST_CHARACTERS) if value else None

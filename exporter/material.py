@@ -59,8 +59,9 @@ def rsa_material(entry: Mapping[str, object]) -> Material:
     if isinstance(octets, Material):
         return octets
     n, e = (int.from_bytes(value) for value in octets)
-    # With an even modulus, or an exponent of 1, no RSA signature means anything.
-    if n % 2 == 0 or e % 2 == 0 or e == 1:
+    # With an even modulus, an exponent of 1, or one beyond the modulus, no RSA signature means
+    # anything: RFC 8017 3.1 rules them out, and libraries refuse to load such a key.
+    if n % 2 == 0 or e % 2 == 0 or not 1 < e < n:
         return Material(fault="n and e are no RSA key")
     return Material(bits=n.bit_length(), numbers=rsa.RSAPublicNumbers(e, n))
 

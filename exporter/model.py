@@ -6,6 +6,7 @@ never a zero; times are Unix seconds, durations are seconds.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -281,6 +282,8 @@ class KeySet:
     """A key set as published.
 
     Attributes:
+        keys: Those that were judged: of a giant set not all.
+        left_out: How many of which type were not.
         ids: An identity per key, in order: what rotation is counted by.
         sha256: Over the set of keys, whatever their order and layout.
     """
@@ -288,6 +291,12 @@ class KeySet:
     keys: tuple[Key, ...]
     ids: frozenset[str]
     sha256: str
+    left_out: tuple[tuple[KeyType, int], ...] = ()
+
+    @property
+    def published(self) -> Counter[KeyType]:
+        """How many keys of each type stand in it."""
+        return Counter(key.kty for key in self.keys) + Counter(dict(self.left_out))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -93,7 +93,7 @@ def _fetch(fetch: Fetch, policy: CachePolicy | None) -> dict[str, object]:
 def _key_set(key_set: KeySet) -> dict[str, object]:
     return {
         "sha256": key_set.sha256,
-        "published": len(key_set.keys),
+        "published": key_set.published.total(),
         "usable": usable_keys(key_set),
         "keys": [{"is_usable": key.is_usable, **members(key)} for key in key_set.keys],
     }

@@ -13,7 +13,7 @@ from exporter.keys import MOST_KEYS
 from exporter.reasons import KeyAlg, KeyType, KeyUse, Phase, Position
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from exporter.model import CachePolicy, Certificate, Fetch, Report
     from exporter.state import State
@@ -156,22 +156,25 @@ def findings(state: State) -> Sequence[Sample]:
 
 def keys(state: State) -> Sequence[Sample]:
     """Keys published, by type."""
-    return _by_type(state, lambda _: True)
+    if state.key_set is None:
+        return ()
+    return _with_zeros(state.key_set.published)
 
 
 def usable_keys(state: State) -> Sequence[Sample]:
     """Keys that STS could use, by type."""
-    return _by_type(state, lambda is_usable: is_usable)
-
-
-def _by_type(state: State, counts: Callable[[bool], bool]) -> Sequence[Sample]:
     if state.key_set is None:
         return ()
-    # The two types that STS knows are zero when a key set has none of them.
-    number = Counter({KeyType.RSA: 0, KeyType.EC: 0})
-    for key in state.key_set.keys:
-        number[key.kty] += counts(key.is_usable)
-    return [((kty,), count) for kty, count in number.items()]
+    usable = Counter({key.kty: 0 for key in state.key_set.keys})
+    usable.update(key.kty for key in state.key_set.keys if key.is_usable)
+    return _with_zeros(usable)
+
+
+def _with_zeros(numbers: Mapping[KeyType, int]) -> Sequence[Sample]:
+    """The two types that STS knows are zero when a key set has none of them."""
+    return [
+        ((kty,), count) for kty, count in {KeyType.RSA: 0, KeyType.EC: 0, **numbers}.items()
+    ]
 
 
 def keys_limit(_state: State) -> Sequence[Sample]:

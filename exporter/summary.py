@@ -80,7 +80,7 @@ def summary(state: State) -> Summary:
         duration_seconds=report.duration_seconds if report.fetches else None,
         is_cacheable=caching.is_cacheable if caching else None,
         max_age_seconds=caching.max_age_seconds if caching else None,
-        keys_published=len(report.key_set.keys) if report.key_set else None,
+        keys_published=report.key_set.published.total() if report.key_set else None,
         keys_usable=usable_keys(report.key_set) if report.key_set else None,
         certificate_not_after_timestamp_seconds=min(_ends(report), default=None),
     )

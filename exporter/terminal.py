@@ -171,7 +171,7 @@ def _bar(bar: Bar, name: str, ruler: Scale) -> Text:
 
 
 def _keys(key_set: KeySet) -> Iterator[RenderableType]:
-    total, usable = len(key_set.keys), usable_keys(key_set)
+    total, usable = key_set.published.total(), usable_keys(key_set)
     yield _heading(f"KEYS: {total} published, {usable} usable for STS")
     table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("kid", "type", "alg", "use", "for STS"):
@@ -182,7 +182,7 @@ def _keys(key_set: KeySet) -> Iterator[RenderableType]:
     rest = key_set.keys[MOST_KEYS:]
     if rest:
         good = sum(key.is_usable for key in rest)
-        yield Text(f"  and {len(rest)} more, {good} of them usable")
+        yield Text(f"  and {total - MOST_KEYS} more, {good} of them usable")
 
 
 def _key(key: Key) -> Iterator[Text]:

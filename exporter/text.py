@@ -17,7 +17,7 @@ def clean(text: str, limit: int = 200) -> str:
     """
     # Cut before the work is done: a value may be as long as a whole body.
     head = text[: limit + 1]
-    safe = head if head.isprintable() else "".join(map(_visible, head))
+    safe = head if head.isprintable() else head.translate(_ESCAPES)
     return safe if len(safe) <= limit else safe[: limit - 1] + "…"
 
 
@@ -41,7 +41,22 @@ def listed(items: list[str], most: int = 5) -> str:
     return shown if len(items) <= most else f"{shown} and {len(items) - most} more"
 
 
-def _visible(character: str) -> str:
-    if character.isprintable():
+class _Escapes(dict[int, str]):
+    """What stands for a character, by its number: made when it is first met.
+
+    A key set may hold a hundred thousand such characters, and the event loop waits meanwhile.
+    """
+
+    def __missing__(self, number: int) -> str:
+        if len(self) >= _MOST_ESCAPES:
+            self.clear()
+        character = chr(number)
+        if not character.isprintable():
+            character = character.encode("unicode_escape").decode("ascii")
+        self[number] = character
         return character
-    return character.encode("unicode_escape").decode("ascii")
+
+
+# Unicode has a million characters that cannot be seen, and somebody may send them all.
+_MOST_ESCAPES = 4096
+_ESCAPES = _Escapes()

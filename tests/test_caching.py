@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter import caching
 from exporter.caching import policy, retry_after
 from exporter.model import CacheDirective, CachePolicy
 from exporter.reasons import CacheHeader, Directive
@@ -382,3 +383,22 @@ def test_every_date_that_can_be_written_is_read(seconds):
     offset = read(date=date(seconds)).clock_offset_seconds
 
     assert offset == seconds - NOW
+
+
+def test_of_a_header_that_never_ends_its_beginning_counts():
+    """Sixty kilobytes of it would hold the event loop for a fifth of a second."""
+    many = ", ".join(["public"] * 255)
+    headers = [("cache-control", many), ("cache-control", "max-age=60, no-cache")]
+    found = policy(headers, received=NOW)
+
+    assert found.max_age_seconds == 60
+    assert found.is_cacheable
+
+
+def test_long_lines_are_not_remembered():
+    before = caching._read_line.cache_info().currsize
+    for number in range(3):
+        line = f"x{number}, max-age=60, y={'z' * 600}"
+        assert policy([("cache-control", line)], received=NOW).max_age_seconds == 60
+
+    assert caching._read_line.cache_info().currsize == before

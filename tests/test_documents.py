@@ -346,12 +346,13 @@ def test_the_hash_of_a_set_is_the_same_everywhere():
     assert seen.sha256 == "5176b7cbc7012ebf6e58527a9c3532657abb85c6670b93fd538f83e1a5445696"
 
 
-def test_five_hundred_keys_are_looked_at_and_no_more():
-    seen = key_set(*({**RSA, "kid": str(i)} for i in range(600)))
+def test_five_hundred_keys_are_looked_at_and_the_others_counted():
+    seen = key_set(*({**RSA, "kid": str(i)} for i in range(600)), 5, {"kty": "oct"})
 
     assert isinstance(seen, KeySet)
     assert len(seen.keys) == 500
     assert not any(key.is_usable for key in seen.keys)
+    assert seen.published == {KeyType.RSA: 600, KeyType.OTHER: 1, KeyType.OCT: 1}
 
 
 def test_a_body_is_judged_once():

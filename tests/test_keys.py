@@ -115,11 +115,11 @@ def test_use_and_alg_may_be_missing_altogether():
     [
         ({"kid": None}, "no kid", Code.MISSING_KID),
         ({"kid": ""}, "no kid", Code.MISSING_KID),
-        ({"kid": 5}, "no kid", Code.MISSING_KID),
+        ({"kid": 5}, "kid is not a string", Code.MISSING_KID),
         ({"use": "enc"}, "use is enc", Code.ENCRYPTION_USE),
         ({"use": "sign"}, "use is sign", Code.UNSUPPORTED_KEY),  # concourse wrote that once
         ({"use": "SIG"}, "use is SIG", Code.UNSUPPORTED_KEY),
-        ({"use": ""}, "use is not a string", Code.UNSUPPORTED_KEY),
+        ({"use": ""}, "use is empty", Code.UNSUPPORTED_KEY),
         ({"use": ["sig"]}, "use is not a string", Code.UNSUPPORTED_KEY),
         ({"use": "\u202e"}, r"use is \u202e", Code.UNSUPPORTED_KEY),
         ({"key_ops": ["verify"]}, "it has key_ops", Code.KEY_OPS),
@@ -419,3 +419,33 @@ def test_no_member_of_any_type_raises(entries):
         assert " ".join(one.key.faults).isprintable()
         assert len(set(one.key.codes)) == len(one.key.codes)
         assert not (one.is_malformed and one.key.is_usable)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"n": base64url(b"\x01")},
+        {"n": base64url(b"\xff")},
+        {"e": base64url(b"\x01" * 300)},
+        {"n": base64url(b"\xff" * 3), "e": base64url(b"\xff" * 3)},
+    ],
+    ids=["modulus of 1", "modulus under the exponent", "exponent over the modulus", "equal"],
+)
+def test_an_exponent_lies_below_its_modulus(changes):
+    assert marks(RSA | changes) == (("n and e are no RSA key",), ())
+
+
+def test_the_only_key_for_sts_may_stand_behind_hundreds_of_others():
+    others = [{"kty": "OKP", "kid": str(i)} for i in range(600)]
+    judged = [one.key for one in judge_keys([*others, RSA])]
+
+    assert len(judged) == 500
+    assert judged[-1].is_usable
+
+
+def test_of_a_type_beyond_the_limit_no_key_is_usable_however_few_are_judged():
+    others = [{"kty": "OKP", "kid": str(i)} for i in range(450)]
+    judged = judge_keys([*others, *(RSA | {"kid": f"r{i}"} for i in range(600))])
+
+    assert [one.key.kty for one in judged].count(KeyType.RSA) == 50
+    assert not any(one.key.is_usable for one in judged)

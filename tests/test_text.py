@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter import text
 from exporter.text import clean, identifier, listed, quoted
 
 TEXT = st.text(st.characters(), max_size=300)
@@ -81,3 +82,16 @@ def test_what_is_quoted_is_cut_as_well():
 
 def test_five_are_told_unless_asked_otherwise():
     assert listed(list("abcdef")) == "a, b, c, d, e and 1 more"
+
+
+def test_a_text_of_every_character_there_is_fills_no_memory():
+    characters = "".join(map(chr, range(0x20000)))
+    for start in range(0, len(characters), 500):
+        part = characters[start : start + 500]
+        # One by one, through nothing that is remembered.
+        expected = "".join(
+            c if c.isprintable() else c.encode("unicode_escape").decode() for c in part
+        )
+        assert clean(part, 10_000) == expected
+
+    assert len(text._ESCAPES) <= 4096

@@ -232,7 +232,7 @@ class Full:
         key_set = self.report.key_set
         if key_set is None:
             return None
-        count = len(key_set.keys)
+        count = key_set.published.total()
         return Keys(
             title=f"{count} published, {usable_keys(key_set)} usable for STS",
             shown=key_set.keys[:MOST_KEYS],
