@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import uvloop
 from rich.console import Console
 
-from exporter.config import load
+from exporter.config import Limits, load
+from exporter.guard import Caps, Clock, Guard
 from exporter.model import Issuer
 from exporter.probe import Prober
 from exporter.report_json import to_json
@@ -75,16 +76,25 @@ def _unknown(target: str) -> Issuer:
     return Issuer(url=url, name=url.removeprefix("https://"))
 
 
+class _NoBook:
+    """What happened stands in the reports, and a panic in the log."""
+
+    def _write(self, *_: object, **__: object) -> None:
+        pass
+
+    started = record = skipped = panicked = _write
+
+
 async def _run(issuers: Sequence[Issuer], *, is_json: bool) -> bool:
     prober = Prober()
-    places = asyncio.Semaphore(_AT_ONCE)
-
-    async def probe(issuer: Issuer) -> Report:
-        async with places:
-            return await prober.probe(issuer)
-
+    guard = Guard(
+        lambda issuer, attempt: prober.probe(issuer, attempt=attempt),
+        _NoBook(),
+        Caps(Limits(concurrency=_AT_ONCE, concurrency_per_host=_AT_ONCE)),
+        Clock(),
+    )
     # No task group: it would wrap what printing raises. The runner cancels what is left.
-    tasks = [asyncio.create_task(probe(issuer)) for issuer in issuers]
+    tasks = [asyncio.create_task(guard.run(issuer, 1, None)) for issuer in issuers]
     for number, task in enumerate(tasks):
         _show(await task, is_json=is_json, is_first=number == 0)
     return all(task.result().is_success for task in tasks)

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from exporter import app, check, cli
 from exporter.app import Options
 from exporter.cli import main
+from exporter.probe import Prober
 from exporter.sharding import Shard
 from exporter.web.listen import Address
 from tests.daemon import PATIENCE_SECONDS, environment
@@ -22,6 +24,7 @@ from tests.servers import answering, dns_hosts, http
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from exporter.model import Issuer, Report
     from tests.probing import Bench
 
 
@@ -254,6 +257,40 @@ def test_configured_issuers_are_checked_by_name_by_url_or_all(
     assert checked(URL) == (0, ["good"])
     assert checked() == (1, ["good", "bad"])
     assert checked("bad", "good") == (1, ["bad", "good"])
+
+
+def test_a_bug_met_at_one_issuer_leaves_the_check_of_the_others(
+    bench: Bench,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It is told as the daemon tells it; the traceback stands in the log, not on the output."""
+    settings = {
+        "connect_to": f"127.0.0.1:{bench.serve()}",
+        "ca_file": str(bench.pki / "root.pem"),
+    }
+    path = config(
+        tmp_path,
+        {"url": URL, "name": "odd", **settings},
+        {"url": URL, "name": "good", **settings},
+    )
+    probe = Prober.probe
+
+    async def buggy(self: Prober, issuer: Issuer, *, attempt: int = 1) -> Report:
+        if issuer.name == "odd":
+            raise KeyError(issuer.name)
+        return await probe(self, issuer, attempt=attempt)
+
+    monkeypatch.setattr(Prober, "probe", buggy)
+    with capture_logs() as logs:
+        code = main(["check", f"--config.file={path}", "--output=json"])
+    odd, good = documents(capsys.readouterr().out)
+
+    assert (code, good["is_usable"]) == (1, True)
+    assert (odd["failure"]["stage"], odd["failure"]["reason"]) == ("internal", "error")
+    assert odd["failure"]["detail"].startswith("KeyError: a bug in the exporter")
+    assert [(line["event"], line["issuer"]) for line in logs] == [("probe.panicked", "odd")]
 
 
 def test_flags_of_a_check_go_before_the_configuration(
