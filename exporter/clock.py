@@ -93,6 +93,7 @@ class Stopwatch:
         self._start = time.perf_counter()
         self._deadline = self._loop.time() + timeout_seconds
         self._settled = 0.0
+        self._forgiven = 0.0
         self.correction_seconds = 0.0
         self.is_corrected = True
 
@@ -114,6 +115,9 @@ class Stopwatch:
             self.is_corrected = False
         longest = time.perf_counter() - self._start - since
         self.correction_seconds = min(self._settled + max(lag or 0.0, 0.0), longest)
+        # Kept when the next arrival corrects the clock anew: behind a full window, the rest
+        # of a body could not even be sent while nobody looked.
+        self._forgiven = max(self._forgiven, self.correction_seconds)
 
     async def receive(self, sock: socket.socket, size: int = 65_536) -> bytes:
         """Read from *sock* once something has come; empty at the end of the stream.
@@ -134,14 +138,16 @@ class Stopwatch:
 
         Raises:
             TimeoutError: at the deadline, but never when the socket was ready in time and
-                only the loop was late.
+                only the loop was late. Once it has passed, no wait begins: a peer that
+                always has more to say would never let us go.
         """
+        if not self.remaining():
+            raise TimeoutError
         loop, fd = self._loop, sock.fileno()
         future = loop.create_future()
         event = select.POLLOUT if writing else select.POLLIN
         # What the loop's delay took off the clock is given back to the deadline.
-        deadline = self._deadline + self.correction_seconds
-        timer = loop.call_at(deadline, _expire, future, fd, event)
+        timer = loop.call_at(self._deadline + self._forgiven, _expire, future, fd, event)
         (loop.add_writer if writing else loop.add_reader)(fd, _wake, future)
         try:
             await future
@@ -151,7 +157,7 @@ class Stopwatch:
 
     def remaining(self) -> float:
         """Seconds until the deadline; never negative."""
-        return max(self._deadline + self.correction_seconds - self._loop.time(), 0.0)
+        return max(self._deadline + self._forgiven - self._loop.time(), 0.0)
 
 
 def _wake(future: asyncio.Future[None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import socket
 import threading
 import time
@@ -181,6 +182,30 @@ async def test_the_timeout_is_that_timeout(bench, seconds):
     assert seconds * 0.98 <= report.duration_seconds < seconds + 0.5
 
 
+@pytest.mark.parametrize(
+    ("headers", "more"),
+    [
+        ("Content-Encoding: gzip\r\n", gzip.compress(b"") * 5_000),
+        ("Transfer-Encoding: chunked\r\n", b"1;" + b"x" * 60_000 + b"\r\n \r\n"),
+    ],
+    ids=["empty members", "long extensions"],
+)
+async def test_a_peer_that_always_has_more_does_not_outrun_the_timeout(bench, headers, more):
+    """Nothing of this adds to the body's size, so no limit but the time ends it."""
+
+    async def flood(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 200 OK\r\n{headers}\r\n".encode())
+        end = time.monotonic() + 20 * SLOW
+        while time.monotonic() < end:
+            writer.write(more)
+            await writer.drain()
+
+    report = await bench.probe(bench.serve(flood), timeout_seconds=SLOW)
+
+    assert verdict(report) == "discovery/body/timeout"
+
+
 @pytest.fixture(params=["asyncio", "uvloop"])
 def run(request):
     """Run a coroutine on a loop of either kind."""
@@ -294,6 +319,16 @@ def test_a_held_loop_is_no_timeout(bench, run):
     first = probe_held(run, issuer, holder, HELD, lambda phases: phases.processing < HELD)
 
     assert first.phases.processing < HELD
+
+
+def test_a_held_loop_is_no_timeout_for_a_body_of_many_reads(bench, run):
+    """What did not fit the window comes once we read again, and is forgiven as well."""
+    holder = Holder()
+    long = http(discovery().ljust(900_000))
+    port = bench.serve(holder.before(answering(0.05, long)))
+    issuer = bench.issuer(port, timeout_seconds=0.5, budget_seconds=0.5)
+
+    assert probe_held(run, issuer, holder, HELD, lambda _: True).size_bytes == 900_000
 
 
 # --- the kernel's word -------------------------------------------------------------------
