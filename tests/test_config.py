@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.config import Config, Limits, digest, load
+from exporter.config import Config, Limits, digest, gathering, load
 from exporter.config.certificates import Certificates
 from exporter.model import Issuer
 from exporter.reasons import Family
@@ -419,6 +419,46 @@ def test_a_link_that_leads_nowhere_is_a_problem(tmp_path):
     ]
 
 
+def test_a_link_that_cannot_be_followed_is_a_problem(tmp_path):
+    """As into a closed directory, which no test that root may run can make."""
+    path = write(tmp_path, "issuer_files: ['*.yml']")
+    (tmp_path / "long.yml").symlink_to("x" * 300)
+
+    assert problems(path) == ["long.yml: cannot be read: File name too long"]
+
+
+def test_a_pattern_matches_regular_files_only(tmp_path):
+    """A pipe without a writer would hold the reload, and all that come after it."""
+    path = write(tmp_path, "issuer_files: ['*.yml']")
+    os.mkfifo(tmp_path / "pipe.yml")
+    (tmp_path / "null.yml").symlink_to(os.devnull)
+
+    assert problems(path) == ["null.yml: want a regular file", "pipe.yml: want a regular file"]
+    assert digest([path]) == ""
+
+
+def test_the_file_on_the_command_line_may_be_a_pipe():
+    """As a shell's `<(...)` is."""
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as stream:
+        stream.write(f"issuers: [{{url: {URL}}}]")
+    try:
+        assert len(load([Path(f"/dev/fd/{reader}")]).issuers) == 1
+    finally:
+        os.close(reader)
+
+
+def test_a_directory_stands_for_none_of_its_files(tmp_path):
+    """It matches no file, and would leave everything in it unwatched without a word."""
+    write(tmp_path, f"[{{url: {URL}}}]", "d/a.yaml")
+    path = write(tmp_path, "issuer_files: ['*', d, absent, d/]")
+
+    assert problems(path) == [
+        "config.yaml:1: issuer_files[1]: want files, 'd' is a directory: 'd/*.yaml'",
+        "config.yaml:1: issuer_files[3]: want files, 'd/' is a directory: 'd/*.yaml'",
+    ]
+
+
 # Digest.
 
 
@@ -470,3 +510,12 @@ def test_what_cannot_be_read_has_no_digest(tmp_path):
     (path.parent / "gone.yml").symlink_to("nowhere")
 
     assert digest([path]) == digest([path.parent / "absent.yaml"]) == ""
+
+
+def test_what_is_remembered_of_files_does_not_grow_with_them(tmp_path):
+    """The automatic reload would hold on to every version of a long file."""
+    for number in range(40):
+        digest([write(tmp_path, f"issuer_files: [a.yaml] # {number} {'long' * 1000}")])
+
+    assert len(gathering._known_patterns) <= 32
+    assert {len(key) for key in gathering._known_patterns} == {32}

@@ -46,6 +46,23 @@ def test_an_endless_file_is_not_read_to_its_end(tmp_path, monkeypatch):
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("root:x:0:0:root:/root:/bin/bash", "text"),
+        ("secret: s3cr3t", "a mapping"),
+        ("4711", "a single value"),
+        ("# nothing", "an empty file"),
+    ],
+)
+def test_a_file_that_was_not_meant_is_not_shown(tmp_path, text, kind):
+    """What is said ends up in logs, and in the answer of a reload."""
+    path = write(tmp_path, "issuer_files: [more.txt]")
+    write(tmp_path, text, "more.txt")
+
+    assert problems(path) == [f"more.txt: want a list of issuers, got {kind}"]
+
+
 def test_an_issuer_whose_url_is_no_name_needs_one(tmp_path):
     """IAM takes 255 characters; the URL alone is the probe's business, a label is ours."""
     url = f"{URL}/{'x' * 250}"

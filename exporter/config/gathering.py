@@ -8,11 +8,12 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import stat
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
-from glob import glob
+from functools import partial
+from glob import escape, glob
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
 
 from exporter.config.certificates import Certificates
 from exporter.config.problems import Problem, shown
@@ -21,7 +22,7 @@ from exporter.config.validation import validate
 from exporter.config.yamlfile import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from exporter.config.problems import Loc
     from exporter.config.yamlfile import Source
@@ -30,6 +31,8 @@ S = TypeVar("S", bound=Section)
 
 #: Ten thousand issuers with a line for every key take a tenth of it.
 MAX_FILE_BYTES: Final = 64 * 1024 * 1024
+
+_MOST_KNOWN: Final = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +96,7 @@ def digest(paths: Sequence[Path]) -> str:
         for path in files.values():
             content = _read(path)
             more = _matching(path.parent, _patterns_in(content), seen)
-            contents += [content, *map(_read, more)]
+            contents += [content, *map(_read_regular, more)]
     except OSError:
         return ""
     return sha256(contents)
@@ -116,12 +119,12 @@ class _Gathering:
         self._certificates = Certificates()
 
     def config_file(self, path: Path) -> None:
-        source = self._parsed(path)
+        source = self._parsed(path, _read)
         if source is None:
             return
         value = source.value
         if not isinstance(value, dict):
-            self._add(source, f"want a mapping with the key issuers, got {_whole(value)}")
+            self._add(source, f"want a mapping with the key issuers, got {_kind(value)}")
             return
         if isinstance(issuers := value.get("issuers"), list):
             # Apart from the rest, so that one bad entry does not hide what else is wrong.
@@ -131,16 +134,28 @@ class _Gathering:
         self.found.configs.append(source)
         if top := self._valid(ConfigFile, value, source, ()):
             self.found.sections.append((source, top))
+        self._directories(source, value.get("issuer_files"))
         for file in _matching(path.parent, _patterns(value), self._seen):
             self._issuer_file(file)
 
+    def _directories(self, source: Source, patterns: object) -> None:
+        """Complain of *patterns* that name a directory; what wildcards match is passed over."""
+        for position, pattern in enumerate(patterns if isinstance(patterns, list) else ()):
+            if not isinstance(pattern, str) or not pattern or pattern != escape(pattern):
+                continue
+            if os.path.isdir(source.path.parent / pattern):  # noqa: PTH112 - see _matching
+                files = shown(f"{pattern.rstrip('/')}/*.yaml")
+                message = f"want files, {shown(pattern)} is a directory: {files}"
+                loc = ("issuer_files", position)
+                self.found.problems.append(source.problem(loc, message))
+
     def _issuer_file(self, path: Path) -> None:
-        source = self._parsed(path)
+        source = self._parsed(path, _read_regular)
         if source is None:
             return
         if not isinstance(source.value, list):
             # An empty file is half written more often than meant; [] says "none" for sure.
-            self._add(source, f"want a list of issuers, got {_whole(source.value)}")
+            self._add(source, f"want a list of issuers, got {_kind(source.value)}")
             return
         for position, entry in enumerate(source.value):
             is_group = isinstance(entry, dict) and "targets" in entry
@@ -167,10 +182,13 @@ class _Gathering:
                 Entry(source=source, loc=loc, name_loc=(*loc, *name_loc), issuer=issuer)
             )
 
-    def _parsed(self, path: Path) -> Source | None:
+    def _parsed(self, path: Path, read: Callable[[Path], bytes]) -> Source | None:
         self.found.files.append(path)
         try:
-            content = _read(path)
+            content = read(path)
+        except _IrregularError:
+            self.found.problems.append(Problem(file=path, message="want a regular file"))
+            return None
         except OSError as error:
             message = f"cannot be read: {error.strerror}"
             self.found.problems.append(Problem(file=path, message=message))
@@ -190,13 +208,50 @@ class _Gathering:
         self.found.problems.append(source.problem((), message))
 
 
-def _whole(value: object) -> str:
-    return "an empty file" if value is None else shown(value)
+class _IrregularError(OSError):
+    """A pipe, a terminal or another device: it might never end, nor even begin."""
+
+
+def _kind(value: object) -> str:
+    """What a whole file turned out to be, in words.
+
+    Not what is in it: a pattern may match what nobody should see in a log, or in the answer
+    of a reload.
+    """
+    match value:
+        case None:
+            return "an empty file"
+        case dict():
+            return "a mapping"
+        case list():
+            return "a list"
+        case str():
+            return "text"
+        case _:
+            return "a single value"
 
 
 def _read(path: Path) -> bytes:
+    """What stands in a file that the command line names, which may well be a pipe."""
     with path.open("rb") as file:
-        content = file.read(MAX_FILE_BYTES + 1)
+        return _content(file)
+
+
+def _read_regular(path: Path) -> bytes:
+    """What stands in a file that a pattern matched, which happens without being meant."""
+    with open(path, "rb", opener=_open_at_once) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise _IrregularError
+        return _content(file)
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    # Opening a FIFO waits for who writes into it.
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _content(file: BinaryIO) -> bytes:
+    content = file.read(MAX_FILE_BYTES + 1)
     if len(content) > MAX_FILE_BYTES:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
     return content
@@ -220,8 +275,9 @@ def _matching(folder: Path, patterns: Iterable[str], seen: set[Path]) -> list[Pa
         # Not Path.glob: it refuses absolute patterns.
         for name in sorted(glob(pattern, root_dir=folder, recursive=True)):  # noqa: PTH207
             file = folder / name
-            # Not is_file: a link that leads nowhere is to be read, and complained of.
-            if _identity(file) not in seen and not file.is_dir():
+            # Not is_file: a link that leads nowhere is to be read, and complained of. Nor
+            # Path.is_dir: it raises PermissionError for a link into a closed directory.
+            if _identity(file) not in seen and not os.path.isdir(file):  # noqa: PTH112
                 seen.add(_identity(file))
                 files.append(file)
     return files
@@ -240,8 +296,16 @@ def _patterns(value: object) -> tuple[str, ...]:
     return tuple(p for p in patterns if isinstance(p, str) and p.isprintable())
 
 
-# Asked every few seconds by the automatic reload, about a file that seldom changes.
-@lru_cache(maxsize=32)
+# By the digest of the content, which may be long.
+_known_patterns: dict[bytes, tuple[str, ...]] = {}
+
+
 def _patterns_in(content: bytes) -> tuple[str, ...]:
-    source, _ = parse(Path(), content)
-    return _patterns(source.value) if source else ()
+    """The patterns in *content*: asked every few seconds, of a file that seldom changes."""
+    key = hashlib.sha256(content).digest()
+    if key not in _known_patterns:
+        source, _ = parse(Path(), content)
+        if len(_known_patterns) >= _MOST_KNOWN:
+            del _known_patterns[next(iter(_known_patterns))]
+        _known_patterns[key] = _patterns(source.value) if source else ()
+    return _known_patterns[key]
