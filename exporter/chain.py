@@ -26,6 +26,26 @@ def extras(chain: Sequence[Certificate]) -> int:
     return len(chain) - len(_path(chain))
 
 
+def needed(chain: Sequence[Certificate]) -> list[Certificate]:
+    """Those above the leaf by which it is verified, as far as what was served goes.
+
+    Of two for one name and key (one renewed, or signed by another) the one that is valid
+    longest: any of them will do. All of the rest when nothing served leads upwards.
+    """
+    rest = _unique(chain)[1:]
+    found: list[Certificate] = []
+    for one in _path(chain)[1:]:
+        twins = (other for other in rest if _names_same(one, other))
+        found.append(max(twins, key=lambda twin: twin.not_after_timestamp_seconds))
+        if found[-1].is_self_issued:
+            break  # a root: what stands above its twin has become needless
+    return found or rest
+
+
+def _names_same(one: Certificate, other: Certificate) -> bool:
+    return (one.subject, one.public_key_sha256) == (other.subject, other.public_key_sha256)
+
+
 def _path(chain: Sequence[Certificate]) -> list[Certificate]:
     """From the leaf upwards by the issuers' names, as far as what was served goes."""
     unique = _unique(chain)

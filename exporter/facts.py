@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from exporter.chain import needed
 from exporter.reasons import Document, Family
 from exporter.text import clean, listed
 from exporter.wording import NAMES, caching
@@ -120,7 +121,9 @@ def _certificate(tls: Tls, leaf: Certificate, now: float) -> Iterator[Fact]:
     rest = tls.chain[1:]
     if rest:
         yield Fact("chain", listed([clean(c.subject, 80) for c in rest], 3))
-        first = min(rest, key=lambda c: c.not_after_timestamp_seconds)
+        first = min(
+            needed(tls.chain), key=lambda c: c.not_after_timestamp_seconds, default=leaf
+        )
         if first.not_after_timestamp_seconds < leaf.not_after_timestamp_seconds:
             yield _validity("chain ends", first, now)
     yield Fact("key", clean(f"{leaf.key}, {leaf.signature}"))

@@ -201,16 +201,16 @@ _CACHING = (
 _TLS = (
     _gauge(
         name="oidc_tls_certificate_not_after_timestamp_seconds",
-        help="Latest probe: end of validity, in Unix time; of the chain above the leaf the "
-        "earliest. Also when verification failed.",
+        help="Latest probe: end of validity, in Unix time; of the certificates above the "
+        "leaf that it needs the earliest. Also when verification failed.",
         labels=(DOCUMENT, POSITION),
         samples=of_certificates(lambda c: c.not_after_timestamp_seconds, min),
         absent=_NO_CHAIN,
     ),
     _gauge(
         name="oidc_tls_certificate_not_before_timestamp_seconds",
-        help="Latest probe: start of validity, in Unix time; of the chain above the leaf the "
-        "latest. Also when verification failed.",
+        help="Latest probe: start of validity, in Unix time; of the certificates above the "
+        "leaf that it needs the latest. Also when verification failed.",
         labels=(DOCUMENT, POSITION),
         samples=of_certificates(lambda c: c.not_before_timestamp_seconds, max),
         absent=_NO_CHAIN,

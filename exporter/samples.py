@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from exporter.chain import needed
 from exporter.keys import MOST_KEYS
 from exporter.reasons import KeyAlg, KeyType, KeyUse, Phase, Position
 
@@ -73,18 +74,19 @@ def of_caching(
 
 
 def of_certificates(
-    leaf: Callable[[Certificate], float], chain: Callable[[Iterable[float]], float]
+    date: Callable[[Certificate], float], first: Callable[[Iterable[float]], float]
 ) -> Callable[[State], Sequence[Sample]]:
-    """A date of the leaf, and of the rest of the chain the one that *chain* picks."""
+    """A date of the leaf, and of those above that it needs the one that *first* picks."""
 
     def samples(state: State) -> Sequence[Sample]:
         found: list[Sample] = []
         for fetch in state.fetches:
-            dates = [leaf(certificate) for certificate in fetch.tls.chain] if fetch.tls else []
-            if dates:
-                found.append(((fetch.document, Position.LEAF), dates[0]))
-            if dates[1:]:
-                found.append(((fetch.document, Position.CHAIN), chain(dates[1:])))
+            chain = fetch.tls.chain if fetch.tls else ()
+            above = [date(certificate) for certificate in needed(chain)]
+            if chain:
+                found.append(((fetch.document, Position.LEAF), date(chain[0])))
+            if above:
+                found.append(((fetch.document, Position.CHAIN), first(above)))
         return found
 
     return samples

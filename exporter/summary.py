@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from exporter.chain import needed
 from exporter.reasons import Cause, Code, Document, Level
 from exporter.wording import failure_advice, finding_advice, usable_keys
 
@@ -106,4 +107,5 @@ def _verdict(report: Report, worse: tuple[Finding, ...]) -> tuple[Standing, str]
 def _ends(report: Report) -> Iterator[float]:
     for fetch in report.fetches:
         if fetch.tls is not None:
-            yield from (one.not_after_timestamp_seconds for one in fetch.tls.chain)
+            needs = (*fetch.tls.chain[:1], *needed(fetch.tls.chain))
+            yield from (one.not_after_timestamp_seconds for one in needs)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.chain import extras, is_out_of_order
+from exporter.chain import extras, is_out_of_order, needed
 from tests.builders import certificate
 
 if TYPE_CHECKING:
@@ -65,10 +66,51 @@ def test_a_chain_runs_from_the_leaf_upwards(chain, is_wrong, spare):
     assert (is_out_of_order(chain), extras(chain)) == (is_wrong, spare)
 
 
+def until(subject: str, issuer: str, end: float, key: str = "key") -> Certificate:
+    return replace(
+        one(subject, issuer, f"{key}{end}"),
+        not_after_timestamp_seconds=end,
+        public_key_sha256=f"{subject}'s {key}",
+    )
+
+
+OLD_ROOT = until("old", "old", 1)
+
+
+@pytest.mark.parametrize(
+    ("rest", "ends"),
+    [
+        ([], []),
+        ([until("low", "root", 9)], [9]),
+        ([until("low", "high", 9), until("high", "root", 5)], [9, 5]),
+        ([until("low", "root", 9), until("elsewhere", "nowhere", 1)], [9]),
+        ([until("low", "root", 9), until("low", "root", 1)], [9]),
+        ([until("low", "root", 1), until("low", "root", 9)], [9]),
+        ([until("low", "older root", 1), until("low", "root", 9)], [9]),
+        # Of another key it is another authority, and the one served first is believed.
+        ([until("low", "root", 9), until("low", "root", 12, "new key")], [9]),
+        # A root that was once signed by an older one, which has expired since.
+        ([until("low", "r", 9), until("r", "old", 1), OLD_ROOT], [9, 1, 1]),
+        (
+            [until("low", "r", 9), until("r", "old", 1), OLD_ROOT, until("r", "r", 12)],
+            [9, 12],
+        ),
+        ([until("elsewhere", "nowhere", 3), until("high", "root", 2)], [3, 2]),
+    ],
+    ids=range(11),
+)
+def test_of_those_above_the_leaf_the_ones_that_it_needs_are_known(rest, ends):
+    """An expired twin that a server hands out beside the good one ends nothing."""
+    found = needed([LEAF, *rest])
+
+    assert [certificate.not_after_timestamp_seconds for certificate in found] == ends
+
+
 NAMES = st.sampled_from("abcd")
 
 
 @given(st.lists(st.builds(one, NAMES, NAMES, NAMES), max_size=8))
 def test_any_chain_is_judged(chain):
+    assert len(needed(chain)) < max(len(chain), 1)
     assert 0 <= extras(chain) < max(len(chain), 1)
     assert not (is_out_of_order(chain) and len(chain) - extras(chain) < 3)

@@ -292,9 +292,22 @@ def test_caching_is_told_of_answered_documents_only():
 
 
 def test_of_the_chain_above_the_leaf_the_date_that_bites_first_is_told():
+    """But not that of a certificate which nobody needs."""
     chain = tuple(
-        certificate(not_before_timestamp_seconds=begin, not_after_timestamp_seconds=end)
-        for begin, end in ((10.0, 90.0), (20.0, 60.0), (30.0, 70.0))
+        certificate(
+            subject=subject,
+            issuer=issuer,
+            sha256=f"{subject} until {end}",
+            not_before_timestamp_seconds=begin,
+            not_after_timestamp_seconds=end,
+        )
+        for subject, issuer, begin, end in (
+            ("leaf", "low", 10.0, 90.0),
+            ("low", "high", 20.0, 60.0),
+            ("low", "high", 40.0, 50.0),
+            ("high", "root", 30.0, 70.0),
+            ("elsewhere", "nowhere", 40.0, 50.0),
+        )
     )
     name = "oidc_tls_certificate_not_{}_timestamp_seconds"
 

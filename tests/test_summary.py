@@ -64,8 +64,14 @@ def test_what_is_no_news_comes_last():
 
 
 def test_the_first_certificate_to_end_counts_wherever_it_stands():
-    early = certificate(not_after_timestamp_seconds=NOW + 5)
-    fetches = (fetch(), fetch(Document.JWKS, tls=tls(chain=(certificate(), early))))
+    early = certificate(
+        subject="CN=Example Intermediate",
+        sha256="e" * 64,
+        not_after_timestamp_seconds=NOW + 5,
+    )
+    needless = certificate(subject="CN=X", sha256="f" * 64, not_after_timestamp_seconds=NOW - 5)
+    chain = (certificate(), early, needless)
+    fetches = (fetch(), fetch(Document.JWKS, tls=tls(chain=chain)))
 
     assert of(report(fetches=fetches)).certificate_not_after_timestamp_seconds == NOW + 5
     assert (

@@ -267,12 +267,24 @@ def test_who_vouches_for_a_certificate_is_said(changes, words):
 
 def test_an_intermediate_that_ends_first_is_pointed_out():
     late = certificate(
-        subject="CN=Late", sha256="f" * 64, not_after_timestamp_seconds=NOW + 1e9
+        subject="CN=Example Intermediate",
+        issuer="CN=High",
+        sha256="f" * 64,
+        not_after_timestamp_seconds=NOW + 1e9,
     )
-    early = replace(late, subject="CN=Early", not_after_timestamp_seconds=NOW + 5 * 86_400)
+    early = replace(
+        late,
+        subject="CN=High",
+        sha256="e" * 64,
+        not_after_timestamp_seconds=NOW + 5 * 86_400,
+    )
+    needless = replace(early, subject=late.subject)
 
     assert "chain ends" not in printed(
-        report(fetches=(fetch(tls=tls(chain=(certificate(), late))),))
+        report(fetches=(fetch(tls=tls(chain=(certificate(), late, needless))),))
+    )
+    assert "chain ends" not in printed(
+        report(fetches=(fetch(tls=tls(chain=(certificate(), certificate()))),))
     )
     assert "5 days left" in printed(
         report(fetches=(fetch(tls=tls(chain=(certificate(), late, early))),))
