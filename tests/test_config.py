@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 from pathlib import Path
 
 import pytest
@@ -320,6 +321,12 @@ def test_a_ca_file_is_not_followed_to_where_its_link_leads_now(tmp_path, root_pe
     assert load([path]).issuers[0].ca_file == str(link)
 
 
+def of_version_2(pem):
+    """OpenSSL takes it, `cryptography` does not."""
+    der = ssl.PEM_cert_to_DER_cert(pem)
+    return ssl.DER_cert_to_PEM_cert(der.replace(b"\xa0\3\2\1\2", b"\xa0\3\2\1\1", 1))
+
+
 CRL = "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"
 
 
@@ -328,8 +335,9 @@ CRL = "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"
     [
         (lambda pem: pem.replace(pem.splitlines()[1], "A" * 64), "no certificate in it can"),
         (lambda pem: pem + CRL, "OpenSSL cannot read all"),
+        (of_version_2, "a certificate in it is of X.509 version 2, want"),
     ],
-    ids=["broken certificate", "broken revocation list"],
+    ids=["broken certificate", "broken revocation list", "version 2"],
 )
 def test_a_ca_file_that_no_probe_could_use_is_refused(tmp_path, root_pem, change, why):
     write(tmp_path, change(root_pem), "ca.pem")

@@ -45,6 +45,10 @@ def _fault(path: Path) -> str:
         return "OpenSSL cannot read all that is in it"
     except OSError as error:
         return f"{error.strerror}"
+    except x509.InvalidVersion as error:
+        return (
+            f"a certificate in it is of X.509 version {error.parsed_version + 1}, want 3 or 1"
+        )
     except ValueError:
         return "no certificate in it can be read"
     return ""
