@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from exporter.clock import Stopwatch
+from exporter.exchange import Exchange, _Inflate
 from exporter.faults import TLS_REASONS
 from exporter.reasons import REASONS, Document, Reason, Stage
 from tests.authority import identity, revocations, root, server_context
@@ -264,6 +266,7 @@ HTTP_VICES = {
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 ENDLESS = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
 GZIP = "Content-Encoding: gzip\r\n"
+DEFLATE = "Content-Encoding: deflate\r\n"
 BODY_VICES = {
     "stalls": (answering(http("{", length=9), "stall"), "body/timeout"),
     "cut short": (answering(http("{", length=9), "close"), "body/truncated"),
@@ -272,14 +275,23 @@ BODY_VICES = {
     "bad chunk": (answering(CHUNKED + b"zz\r\n"), "body/malformed"),
     "longer than announced": (answering(http("{}{}", length=2)), "body/malformed"),
     "announced too large": (answering(http("", length=9_000_000)), "body/too_large"),
+    "in crumbs": (answering(CHUNKED + b"1\r\n \r\n" * 60_000), "body/too_large"),
     "endless": (answering(ENDLESS + b"x" * 2_000_000), "body/too_large"),
     "gzip bomb": (
         answering(http(gzip.compress(b" " * 50_000_000), headers=GZIP)),
         "body/too_large",
     ),
     "bad gzip": (answering(http(b"\x1f\x8bnonsense", headers=GZIP)), "body/decompress"),
+    "plain, called gzip": (
+        answering(http(discovery(), headers=GZIP)),
+        "body/decompress",
+    ),
     "gzip cut short": (
         answering(http(gzip.compress(b"x" * 99)[:-9], headers=GZIP)),
+        "body/decompress",
+    ),
+    "deflate cut short": (
+        answering(http(zlib.compress(b"x" * 99, wbits=-15)[:-2], headers=DEFLATE)),
         "body/decompress",
     ),
     "brotli": (
@@ -343,8 +355,8 @@ async def test_a_response_body_of_another_status_is_left_unread(bench):
             "Content-Encoding: x-gzip\r\n",
             gzip.compress(KEYS[:9].encode()) + gzip.compress(KEYS[9:].encode()),
         ),
-        ("Content-Encoding: deflate\r\n", zlib.compress(KEYS.encode())),
-        ("Content-Encoding: deflate\r\n", zlib.compress(KEYS.encode(), wbits=-15)),
+        (DEFLATE, zlib.compress(KEYS.encode())),
+        (DEFLATE, zlib.compress(KEYS.encode(), wbits=-15)),
         ("Content-Encoding: identity\r\n", KEYS.encode()),
     ],
     ids=["gzip", "two members", "zlib", "bare deflate", "identity"],
@@ -354,6 +366,77 @@ async def test_a_body_compressed_unasked_is_no_fault(bench, headers, body):
 
     assert verdict(report) == "usable"
     assert report.fetches[1].size_bytes == len(KEYS)
+
+
+def test_bare_deflate_is_read_to_its_end_whatever_its_size():
+    """zlib may have taken all the input while the output's last bytes wait for room."""
+    wrong = []
+    for size in range(65_500, 65_800):
+        inflate = _Inflate(100_000, may_be_bare=True)
+        if inflate.feed(zlib.compress(b" " * size, wbits=-15)) != b" " * size:
+            wrong.append(size)
+
+    assert wrong == []
+
+
+async def test_plain_text_that_is_called_gzip_is_not_taken_for_deflate(bench):
+    report = await bench.probe(bench.serve(http(discovery(), headers=GZIP)))
+
+    assert "incorrect header check" in report.failure.detail
+
+
+class AllAtOnce:
+    """A connection on which the whole answer has come already: nothing is ever waited for."""
+
+    def __init__(self, *reads: bytes) -> None:
+        self._reads = list(reads)
+
+    async def send(self, _data, _stopwatch):
+        pass
+
+    async def receive(self, _stopwatch):
+        return self._reads.pop(0)
+
+
+async def test_a_body_in_crumbs_leaves_the_loop_to_others():
+    """h11 needs 10 us for each of them, and other probes' clocks run on."""
+    exchange = Exchange(AllAtOnce(CHUNKED + b"1\r\n \r\n" * 20_000 + b"0\r\n\r\n"))
+    getting = asyncio.ensure_future(
+        exchange.get(
+            "/", [("Host", "a")], max_body_bytes=10**6, stopwatch=Stopwatch(9), begun=set().add
+        )
+    )
+    turns = 0
+    while not getting.done():
+        await asyncio.sleep(0)
+        turns += 1
+
+    assert len(await getting) == 20_000
+    assert turns > 50
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        http(b"x", headers="Content-Encoding: br\r\n"),
+        http("", length=9_000_000),
+        http("no", "404 Not Found"),
+    ],
+    ids=["unknown encoding", "announced too large", "no 200"],
+)
+async def test_a_body_that_was_not_read_has_no_size(bench, answer):
+    report = await bench.probe(bench.serve(answer))
+
+    assert report.fetches[0].size_bytes is None
+
+
+async def test_a_length_beside_chunks_is_not_believed(bench):
+    """RFC 9112 6.3: the encoding for the transfer overrides it."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\nTransfer-Encoding: chunked\r\n\r\n"
+    body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(KEYS), KEYS.encode())
+    report = await bench.probe(bench.serve(None, head + body))
+
+    assert verdict(report) == "usable"
 
 
 # --- documents and keys ------------------------------------------------------------------
