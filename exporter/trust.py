@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import _ssl
 import hashlib
+import os
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -49,7 +51,8 @@ class Trust:
     Attributes:
         context: For the probe itself.
         context_tls12: The same, but TLS 1.2 at the most.
-        private_roots: SHA-256 of the certificates of the issuer's own `ca_file`.
+        private_roots: SHA-256 of the certificates of the issuer's own `ca_file` that the
+            system does not trust as well.
     """
 
     context: ssl.SSLContext
@@ -73,7 +76,30 @@ def trust(ca_file: str | None) -> Trust:
             hashlib.sha256(c.public_bytes(Encoding.DER)).hexdigest()
             for c in x509.load_pem_x509_certificates(pem)
         )
+        roots -= _system_roots()
     return Trust(_context(ca_file), _context(ca_file, ssl.TLSVersion.TLSv1_2), roots)
+
+
+def _system_roots() -> frozenset[str]:
+    """SHA-256 of what the system trusts: many a `ca_file` holds its bundle as well."""
+    paths = ssl.get_default_verify_paths()
+    folders = os.environ.get(paths.openssl_capath_env, paths.openssl_capath)
+    return _roots_in(paths.cafile, tuple(filter(None, folders.split(os.pathsep))))
+
+
+@lru_cache(maxsize=1)
+def _roots_in(bundle: str | None, folders: tuple[str, ...]) -> frozenset[str]:
+    # OpenSSL opens a file of a folder when a chain asks for it, and shows none before. Reading
+    # all of Debian's takes 0.1 s, so that is done once for however many `ca_file`s.
+    files = [Path(bundle)] if bundle else []
+    for folder in folders:
+        files += Path(folder).glob("[0-9a-f]*.[0-9]")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    for file in files:
+        with suppress(OSError):
+            context.load_verify_locations(cafile=file)
+    roots = context.get_ca_certs(binary_form=True)
+    return frozenset(hashlib.sha256(der).hexdigest() for der in roots)
 
 
 def _context(

@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from exporter.trust import _read, _remembered, read_certificate
-from tests.authority import AIA, HOST, identity, intermediate, issue, stranger
+from tests.authority import AIA, HOST, identity, intermediate, issue, root, stranger
 from tests.probing import DISCOVERY_PATH, KEYS, discovery, verdict
 from tests.servers import http, routed
 
@@ -123,3 +123,23 @@ def test_a_bloated_certificate_is_not_remembered():
     assert found is not None
     assert found.has_issuer_url
     assert _remembered.cache_info().currsize == before
+
+
+@pytest.mark.parametrize("where", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+async def test_a_public_root_stays_public_where_the_ca_file_holds_it_too(
+    bench, monkeypatch, tmp_path, where
+):
+    """A company's bundle is the public authorities and its own one."""
+    pem = root().certificate.public_bytes(Encoding.PEM)
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_bytes(pem + stranger().certificate.public_bytes(Encoding.PEM))
+    (tmp_path / "system").mkdir()
+    name = "system.pem" if where == "SSL_CERT_FILE" else "system/0a1b2c3d.0"
+    (tmp_path / name).write_bytes(pem)
+    monkeypatch.setenv(where, str(tmp_path / name.partition("/")[0]))
+    public = await bench.probe(bench.serve(), ca_file=str(bundle))
+    private = await bench.probe(bench.serve(vice="unknown_root_served"), ca_file=str(bundle))
+
+    assert (verdict(public), verdict(private)) == ("usable", "usable")
+    assert public.fetches[0].tls.is_public_ca is True
+    assert private.fetches[0].tls.is_public_ca is False
