@@ -64,7 +64,8 @@ def trust(ca_file: str | None) -> Trust:
     """Trust the system's authorities, and those in *ca_file* beside them.
 
     A certificate revocation list in *ca_file* is obeyed for the leaf: Python shows no
-    stapled answer, so that is the only way to see a revocation.
+    stapled answer, so that is the only way to see a revocation. OpenSSL then refuses the
+    leaves of authorities without a list; docs/configuration.md tells the operator.
 
     Raises:
         OSError, ssl.SSLError: *ca_file* cannot be read, or holds no certificate.

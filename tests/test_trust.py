@@ -10,7 +10,16 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from exporter.trust import _read, _remembered, read_certificate
-from tests.authority import AIA, HOST, identity, intermediate, issue, root, stranger
+from tests.authority import (
+    AIA,
+    HOST,
+    identity,
+    intermediate,
+    issue,
+    revocations,
+    root,
+    stranger,
+)
 from tests.probing import DISCOVERY_PATH, KEYS, discovery, verdict
 from tests.servers import http, routed
 
@@ -143,3 +152,19 @@ async def test_a_public_root_stays_public_where_the_ca_file_holds_it_too(
     assert (verdict(public), verdict(private)) == ("usable", "usable")
     assert public.fetches[0].tls.is_public_ca is True
     assert private.fetches[0].tls.is_public_ca is False
+
+
+async def test_a_revocation_list_refuses_the_leaves_of_authorities_that_have_none(
+    bench, tmp_path
+):
+    """As docs/configuration.md says: OpenSSL asks for a list for each leaf, or for none."""
+    authorities = [root().certificate, stranger().certificate]
+    pem = b"".join(one.public_bytes(Encoding.PEM) for one in authorities)
+    ca_file = tmp_path / "ca.pem"
+    ca_file.write_bytes(pem + revocations())
+    listed = await bench.probe(bench.serve(), ca_file=str(ca_file))
+    other = await bench.probe(bench.serve(vice="unknown_ca"), ca_file=str(ca_file))
+
+    assert verdict(listed) == "usable"
+    assert verdict(other) == "discovery/tls/handshake_failure"
+    assert other.failure.detail == "certificate: unable to get certificate CRL"
