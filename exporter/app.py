@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import os
 import signal
+import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -35,12 +36,17 @@ from exporter.web.server import Server
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Coroutine, Iterable, Sequence
+    from collections.abc import Coroutine, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from exporter.config import Config
     from exporter.sharding import Shard
     from exporter.web.listen import Address, UnixAddress
+
+#: Ten thousand issuers are read in less; a file system that does not answer is never read.
+_SLOW_SECONDS = 10.0
+#: What is left of the second that a shutdown may take.
+_THREADS_SECONDS = 0.2
 
 _logger = structlog.get_logger()
 
@@ -141,7 +147,8 @@ class Daemon:
     async def _reload_issuers(self) -> None:
         try:
             # Files may be many, and on a network: not on the loop.
-            config = await asyncio.to_thread(load, self._options.config_files)
+            with self._told_if_slow():
+                config = await asyncio.to_thread(load, self._options.config_files)
             config = self._options.shard.of(config)
             before = set(self._config.issuers)
             await self._follow(config)
@@ -155,6 +162,19 @@ class Daemon:
             unchanged=len(before.intersection(config.issuers)),
             config_sha256=config.sha256,
         )
+
+    @contextmanager
+    def _told_if_slow(self) -> Iterator[None]:
+        timer = asyncio.get_running_loop().call_later(_SLOW_SECONDS, self._tell_slow)
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _tell_slow(self) -> None:
+        # Until it is in force, if ever it is, the files are not what is followed.
+        self._store.own.load_failed()
+        _logger.warning("config.slow", seconds=_SLOW_SECONDS)
 
     async def _follow(self, config: Config) -> None:
         await self._scheduler.update(config.issuers, config.limits)
@@ -238,11 +258,28 @@ def serve(options: Options) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     config = load(options.config_files)
     web_config = load_web(options.web_config_file) if options.web_config_file else WebConfig()
-    with ExitStack() as stack:
-        sockets = activated(os.environ) if options.is_activated else []
-        sockets += [stack.enter_context(listening(a)) for a in options.listen_addresses]
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with ExitStack() as end, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with ExitStack() as stack:
+            sockets = activated(os.environ) if options.is_activated else []
+            sockets += [stack.enter_context(listening(a)) for a in options.listen_addresses]
             runner.run(_run(options, config, sockets, web_config))
+        end.enter_context(_leaving_threads())
+
+
+@contextmanager
+def _leaving_threads() -> Iterator[None]:
+    """Within this block the process ends well, and soon, whatever its threads do.
+
+    Closing a loop waits for its threads, of which one may be reading a file that never
+    answers. All else is closed by then, and every line of the log is written out.
+    """
+    timer = threading.Timer(_THREADS_SECONDS, os._exit, (os.EX_OK,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 async def _run(

@@ -242,6 +242,33 @@ async def test_reloads_come_one_after_the_other(
     assert most == 1
 
 
+async def test_a_reload_that_takes_long_is_told_once_and_does_not_count_as_one_that_worked(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network file system that has gone may hold it, and all that come after it, for good."""
+    is_over = threading.Event()
+
+    def slow_load(paths: Any) -> Any:
+        is_over.wait(PATIENCE_SECONDS)
+        return load(paths)
+
+    monkeypatch.setattr(app, "_SLOW_SECONDS", 0.05)
+    monkeypatch.setattr(app, "load", slow_load)
+    site.write(entry(FIRST))
+    with capture_logs() as logs:
+        async with site.running() as daemon:
+            reload = asyncio.create_task(daemon.reload())
+            await until(lambda: events(logs, "config.slow"))
+            assert await site.value("oidc_exporter_config_last_reload_successful") == 0
+
+            is_over.set()
+            await reload
+            assert await site.value("oidc_exporter_config_last_reload_successful") == 1
+
+    slow = [line for line in logs if line["event"] == "config.slow"]
+    assert [line["log_level"] for line in slow] == ["warning"]
+
+
 async def test_a_bug_in_loading_ends_nothing(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -129,6 +130,30 @@ def follow_a_post(world: World, running: Daemon) -> None:
 def follow_the_content(world: World, running: Daemon) -> None:
     world.write(world.good, world.stuck)
     running.until(lambda: running.value("oidc_exporter_issuers") == 2)
+
+
+def test_a_file_that_does_not_answer_does_not_hold_the_end_up(
+    world: World, tmp_path: Path
+) -> None:
+    """As on a network file system that has gone."""
+    world.write(world.closed)
+    with daemon(tmp_path, world.config) as running:
+        world.config.unlink()
+        os.mkfifo(world.config)
+        running.signal(signal.SIGHUP)
+        writer = running.until(lambda: writing_to(world.config))
+
+        assert running.stop() == 0
+        assert running.log[-1]["event"] == "exporter.stopped"
+    os.close(writer)
+
+
+def writing_to(fifo: Path) -> int | None:
+    """A descriptor, once somebody waits for what is written."""
+    try:
+        return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return None
 
 
 def test_nothing_is_listened_on_when_the_configuration_is_wrong(tmp_path: Path) -> None:
