@@ -116,7 +116,13 @@ class _Trail:
     """What one fetch has seen so far."""
 
     def __init__(
-        self, document: Document, url: str, stopwatch: Stopwatch, reuse: Exchange | None
+        self,
+        document: Document,
+        url: str,
+        stopwatch: Stopwatch,
+        *,
+        reuse: Exchange | None,
+        lost: Fetch | None,
     ) -> None:
         self.connection = reuse.connection if reuse else None
         self.exchange = reuse
@@ -125,11 +131,11 @@ class _Trail:
         self._document = document
         self._url = url
         self._stopwatch = stopwatch
-        self._started = time.time()
+        self._started = lost.started_timestamp_seconds if lost else time.time()
         self._since = stopwatch.now()
         self._correction = stopwatch.correction_seconds
         self._phase: Phase | None = None
-        self._phases: dict[Phase, float] = {}
+        self._phases = {Phase.PROCESSING: lost.duration_seconds} if lost else {}
         self._first_byte: float | None = None
         self._tried: tuple[Address, ...] = ()
 
@@ -137,7 +143,7 @@ class _Trail:
         """End the phase that runs, and begin *phase*."""
         now = self._stopwatch.now()
         if self._phase is not None:
-            self._phases[self._phase] = now - self._since
+            self._phases[self._phase] = self._phases.get(self._phase, 0.0) + now - self._since
         if phase is Phase.TRANSFER:
             self._first_byte = sum(self._phases.values())
         self._phase, self._since = phase, now
@@ -178,14 +184,22 @@ class _Trail:
 
 
 async def fetch(
-    document: Document, url: str, terms: Terms, *, reuse: Exchange | None = None
+    document: Document,
+    url: str,
+    terms: Terms,
+    *,
+    reuse: Exchange | None = None,
+    lost: Fetch | None = None,
 ) -> Fetched:
     """GET *url* once, following no redirect, over *reuse* or a fresh connection.
+
+    *lost* is the try that this one repeats, since the kept connection was hung up: its time
+    counts too, as `processing`.
 
     Returns:
         A `Fetched`, always. Only cancellation and our own bugs are raised.
     """
-    trail = _Trail(document, url, terms.stopwatch, reuse)
+    trail = _Trail(document, url, terms.stopwatch, reuse=reuse, lost=lost)
     try:
         target = target_of(url)
         exchange = trail.exchange = trail.exchange or await _open(target, terms, trail)

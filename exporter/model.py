@@ -89,7 +89,8 @@ class Phases:
 
     The phases are disjoint and sum to `Fetch.duration_seconds`. One that did not happen
     (a reused connection resolves nothing) or was not reached is None; the one in which a
-    fetch failed holds the time until the failure.
+    fetch failed holds the time until the failure. A request made again, since the kept
+    connection was hung up, has its first try's time in `processing`.
     """
 
     resolve: float | None = None

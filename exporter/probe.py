@@ -132,7 +132,7 @@ async def _fetch_keys(url: str, terms: Terms, first: Fetched) -> Fetched:
     second = await fetch(Document.JWKS, url, terms, reuse=reuse)
     if reuse is not None and _was_hung_up_on(second.seen):
         # The server had closed the idle connection: any client asks again (RFC 9112 9.3.1).
-        second = await fetch(Document.JWKS, url, terms)
+        second = await fetch(Document.JWKS, url, terms, lost=second.seen)
     return second
 
 

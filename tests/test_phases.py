@@ -17,7 +17,7 @@ from exporter.clock import Stopwatch, connected_ago, read_stamped, stamp
 from exporter.model import Phases
 from exporter.probe import Prober
 from tests.authority import server_context
-from tests.probing import discovery, verdict
+from tests.probing import KEYS, discovery, verdict
 from tests.servers import Handler, answering, dns_hosts, http
 from tests.stack import until
 
@@ -171,6 +171,34 @@ async def test_a_connection_that_dies_between_the_fetches_is_made_anew(bench):
     report = await bench.probe(bench.serve(silent_close))
 
     assert (verdict(report), report.fetches[1].is_reused) == ("usable", False)
+
+
+async def test_the_time_lost_on_a_connection_that_dies_is_the_key_sets(bench):
+    """The server takes the second request, thinks, and hangs up: STS would have waited."""
+    requests = 0
+
+    async def tired(reader, writer):
+        nonlocal requests
+        while True:
+            await reader.readuntil(b"\r\n\r\n")
+            requests += 1
+            if requests == 2:
+                await asyncio.sleep(SLOW)
+                return
+            writer.write(http(discovery() if requests == 1 else KEYS))
+
+    report = await bench.probe(bench.serve(tired, tired))
+    first, second = report.fetches
+
+    assert (verdict(report), second.is_reused) == ("usable", False)
+    assert second.phases.processing >= SLOW * 0.95
+    assert sum(named(second.phases).values()) == pytest.approx(second.duration_seconds)
+    assert second.first_byte_seconds == pytest.approx(
+        second.duration_seconds - second.phases.transfer
+    )
+    began = second.started_timestamp_seconds - first.started_timestamp_seconds
+    assert began < SLOW
+    assert first.duration_seconds + second.duration_seconds <= report.duration_seconds
 
 
 @pytest.mark.parametrize("seconds", [0.25, 0.4])
