@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import errno
 import ssl
+import time
 from typing import TYPE_CHECKING
 
+from exporter.chain import needed
 from exporter.reasons import Document, Reason, Stage
+from exporter.text import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from exporter.model import Address, Certificate
 
@@ -104,7 +107,8 @@ def from_tls(error: ssl.SSLError, chain: tuple[Certificate, ...]) -> Stopped:
         reason = VERIFY_CODES.get(error.verify_code, Reason.HANDSHAKE_FAILURE)
         if reason is Reason.UNKNOWN_CA and is_incomplete(chain):
             reason = Reason.INCOMPLETE_CHAIN
-        return Stopped(Stage.TLS, reason, f"certificate: {error.verify_message}")
+        whose = _expired(chain) if reason is Reason.EXPIRED else ""
+        return Stopped(Stage.TLS, reason, f"certificate: {error.verify_message}{whose}")
     if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
         return Stopped(Stage.TLS, Reason.CLOSED, "the peer closed during the handshake")
     name = error.reason or ""
@@ -113,6 +117,15 @@ def from_tls(error: ssl.SSLError, chain: tuple[Certificate, ...]) -> Stopped:
         if part in name:
             return Stopped(stage, reason, words)
     return Stopped(Stage.TLS, Reason.HANDSHAKE_FAILURE, words)
+
+
+def _expired(chain: Sequence[Certificate]) -> str:
+    """Which one: OpenSSL does not say. None of those served when it was a trusted root."""
+    now = time.time()
+    for one in (*chain[:1], *needed(chain)):
+        if one.not_after_timestamp_seconds < now:
+            return f": {clean(one.subject, 120) or 'one without a subject'}"
+    return ""
 
 
 def is_incomplete(chain: tuple[Certificate, ...]) -> bool:

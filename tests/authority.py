@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 HOST = "issuer.test"
 DAY = dt.timedelta(days=1)
+PAST = (-30 * DAY, -DAY)
 
 
 def now() -> dt.datetime:
@@ -104,6 +105,11 @@ def root() -> Identity:
 
 
 @cache
+def old_root() -> Identity:
+    return issue("Old Root", is_ca=True, valid=PAST)
+
+
+@cache
 def stranger() -> Identity:
     return issue("Unknown Root", is_ca=True)
 
@@ -129,7 +135,9 @@ AIA = "http://ca.test/intermediate.der"
 VICES: dict[str, Callable[[], Identity]] = {
     "good": lambda: _below(intermediate()),
     "short": lambda: _below(root()),
-    "expired": lambda: _below(intermediate(), valid=(-30 * DAY, -DAY)),
+    "expired": lambda: _below(intermediate(), valid=PAST),
+    "expired_intermediate": lambda: _below(issue("Old CA", root(), is_ca=True, valid=PAST)),
+    "expired_root": lambda: _below(old_root(), above=()),
     "not_yet_valid": lambda: _below(intermediate(), valid=(DAY, 30 * DAY)),
     "hostname_mismatch": lambda: _below(intermediate(), host="other.test"),
     "self_signed": lambda: issue(HOST, host=HOST),

@@ -17,7 +17,7 @@ from exporter.clock import Stopwatch
 from exporter.exchange import Exchange, _Inflate
 from exporter.faults import TLS_REASONS
 from exporter.reasons import REASONS, Document, Reason, Stage
-from tests.authority import identity, revocations, root, server_context
+from tests.authority import identity, old_root, revocations, root, server_context
 from tests.probing import KEY, KEYS, URL, discovery, verdict
 from tests.servers import answering, dns_reply, http, reset
 
@@ -149,6 +149,25 @@ async def test_a_certificate_that_fails_is_still_shown(bench, vice, reason):
     assert shown.chain[0].not_after_timestamp_seconds == leaf.not_valid_after_utc.timestamp()
     assert not shown.is_verified
     assert len(shown.thumbprint) == 40
+
+
+@pytest.mark.parametrize(
+    ("vice", "whose"),
+    [
+        ("expired", ": CN=issuer.test"),
+        ("expired_intermediate", ": CN=Old CA"),
+        ("expired_root", ""),  # the operator's own, and not served
+    ],
+)
+async def test_which_certificate_has_expired_is_said(bench, tmp_path, vice, whose):
+    """To renew the leaf helps nobody whose intermediate has ended."""
+    authorities = [root().certificate, old_root().certificate]
+    ca_file = tmp_path / "ca.pem"
+    ca_file.write_bytes(b"".join(one.public_bytes(Encoding.PEM) for one in authorities))
+    report = await bench.probe(bench.serve(vice=vice), ca_file=str(ca_file))
+
+    assert saw(report) == "discovery/tls/expired"
+    assert report.failure.detail == f"certificate: certificate has expired{whose}"
 
 
 async def test_a_revoked_certificate(bench, pki):
