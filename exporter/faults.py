@@ -55,15 +55,27 @@ ERRNOS: Mapping[int, Reason] = {
     errno.ECONNABORTED: Reason.RESET,
 }
 
+# What this host or process has run out of: never the far end's fault.
+OUR_WANTS: Mapping[int, str] = {
+    errno.EMFILE: "out of file descriptors: raise the limit",
+    errno.ENFILE: "this machine is out of file descriptors: raise the limit",
+    errno.ENOBUFS: "this machine is out of network buffers",
+    errno.ENOMEM: "this machine is out of memory",
+}
+
 
 def from_os(error: OSError, stage: Stage, where: str) -> Stopped:
     """Name a socket's *error* at *stage*; *where* is the address, for the detail.
 
     Our own deadline and the kernel's shorter patience (ETIMEDOUT) are both `TimeoutError`.
+    What we lack ourselves is `internal/error` at every stage.
     """
     if isinstance(error, TimeoutError):
         return Stopped(stage, Reason.TIMEOUT, f"{where}: no answer in time")
-    reason = ERRNOS.get(error.errno or 0, Reason.UNREACHABLE)
+    code = error.errno or 0
+    if code in OUR_WANTS:
+        return Stopped(Stage.INTERNAL, Reason.ERROR, OUR_WANTS[code])
+    reason = ERRNOS.get(code, Reason.UNREACHABLE)
     if stage is not Stage.TCP:
         reason = Reason.RESET
     return Stopped(stage, reason, f"{where}: {error.strerror or type(error).__name__}")
@@ -138,12 +150,13 @@ def is_incomplete(chain: tuple[Certificate, ...]) -> bool:
     return len(chain) == 1 and not chain[0].is_self_issued and chain[0].has_issuer_url
 
 
+_NOBODY_THERE = "ARES_ECONNREFUSED"
 DNS_REASONS: Mapping[str, Reason] = {
     "ARES_ENOTFOUND": Reason.NXDOMAIN,
     "ARES_ENODATA": Reason.NODATA,
     "ARES_EREFUSED": Reason.REFUSED,
     # No name server listens: the resolver refused, one layer further down.
-    "ARES_ECONNREFUSED": Reason.REFUSED,
+    _NOBODY_THERE: Reason.REFUSED,
     "ARES_ETIMEOUT": Reason.TIMEOUT,
     "ARES_EBADNAME": Reason.BAD_NAME,
 }
@@ -151,4 +164,6 @@ DNS_REASONS: Mapping[str, Reason] = {
 
 def from_dns(code: str, host: str, detail: str) -> Stopped:
     """Name c-ares's error *code*; whatever is not the name's own fault is `servfail`."""
+    if code == _NOBODY_THERE:
+        detail = "nobody answers at the name server's address"
     return Stopped(Stage.DNS, DNS_REASONS.get(code, Reason.SERVFAIL), f"{host}: {detail}")

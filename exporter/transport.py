@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from exporter.clock import Stopwatch, connected_ago, stamp
-from exporter.faults import Stopped, from_os, from_tls
+from exporter.faults import OUR_WANTS, Stopped, from_os, from_tls
 from exporter.model import Address, Tls
 from exporter.reasons import Family, Reason, Stage
 from exporter.resolve import family_of, scope_of
@@ -37,42 +37,75 @@ _NO_ROUTE = (errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 @dataclass(slots=True, eq=False)
 class _Attempt:
-    """One address being tried."""
+    """One address being tried.
+
+    Attributes:
+        sock: None before `connect`, and when this host has no socket to give.
+    """
 
     address: Address
-    sock: socket.socket
+    sock: socket.socket | None = None
     error: OSError | None = None
 
-    async def connect(self, stopwatch: Stopwatch) -> float | None:
-        """Connect; how long ago it was done when we learnt of it.
+    async def connect(self, stopwatch: Stopwatch) -> tuple[socket.socket, float | None]:
+        """Connect; the socket, and how long ago it was done when we learnt of it.
 
         Raises:
             TimeoutError, OSError: also kept as *error*.
         """
         try:
-            code = self.sock.connect_ex((self.address.ip, self.address.port))
+            sock = self._open()
+            code = sock.connect_ex((self.address.ip, self.address.port))
             if code == errno.EINPROGRESS:
-                await stopwatch.ready(self.sock, writing=True)
-                code = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                await stopwatch.ready(sock, writing=True)
+                code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         except OSError as error:
             self.error = error
             raise
         if code:
             self.error = OSError(code, os.strerror(code))
             raise self.error
-        return connected_ago(self.sock)
+        return sock, connected_ago(sock)
+
+    def _open(self) -> socket.socket:
+        inet = socket.AF_INET6 if self.address.family is Family.IPV6 else socket.AF_INET
+        kind = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
+        self.sock = sock = socket.socket(inet, kind, socket.IPPROTO_TCP)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        stamp(sock)
+        return sock
+
+    def close(self) -> None:
+        if self.sock is not None:
+            self.sock.close()
 
     def verdict(self) -> Address | None:
         """The address with why it is dead; None for one that may yet be alive."""
-        if self.error is None:
+        if self.error is not None:
+            return None if self.is_our_lack() else self.failed()
+        if self.sock is not None:
             with contextlib.suppress(OSError):
                 self.sock.getpeername()
                 return None  # it answered, only later than another
-            return replace(self.address, failure="no answer while another one answered")
-        if self.error.errno in _NO_ROUTE:
-            return None
-        stopped = from_os(self.error, Stage.TCP, self.address.ip)
-        return replace(self.address, failure=stopped.reason.replace("_", " "))
+        return replace(self.address, failure="no answer while another one answered")
+
+    def failed(self) -> Address:
+        """The address with its own error."""
+        return replace(self.address, failure=self.stopped().reason.replace("_", " "))
+
+    def is_our_lack(self) -> bool:
+        """The error proves nothing of the peer."""
+        return self.is_starved() or (self.error is not None and self.error.errno in _NO_ROUTE)
+
+    def is_starved(self) -> bool:
+        """The error is want of our own means."""
+        return self.error is not None and self.error.errno in OUR_WANTS
+
+    def stopped(self) -> Stopped:
+        """The error in the exporter's words."""
+        ip, port = self.address.ip, self.address.port
+        where = f"[{ip}]:{port}" if self.address.family is Family.IPV6 else f"{ip}:{port}"
+        return from_os(self.error or TimeoutError(), Stage.TCP, where)
 
 
 class Connection:
@@ -83,10 +116,12 @@ class Connection:
         tls: What the handshake showed; None before it.
     """
 
-    def __init__(self, winner: _Attempt, rivals: Sequence[_Attempt]) -> None:
-        self.address = winner.address
+    def __init__(
+        self, address: Address, sock: socket.socket, rivals: Sequence[_Attempt]
+    ) -> None:
+        self.address = address
         self.tls: Tls | None = None
-        self._sock = winner.sock
+        self._sock = sock
         self._rivals = rivals
         self._session: ssl.SSLObject | None = None
         self._incoming = ssl.MemoryBIO()
@@ -216,19 +251,32 @@ async def dial(ips: Sequence[str], port: int, stopwatch: Stopwatch) -> Connectio
     silent for a quarter of a second (RFC 8305, sections 4 and 5).
 
     Raises:
-        Stopped: at stage `tcp`, with the last error and all the addresses tried.
+        Stopped: at stage `tcp`, with the last error that tells of the peer and all the
+            addresses tried, each with its own; at `internal` for want of our own means.
     """
     attempts: list[_Attempt] = []
     try:
         return await _race(_interleaved(ips), port, stopwatch, attempts)
     except OSError as error:
         _close(attempts)
-        last = from_os(error, Stage.TCP, f"{attempts[-1].address.ip}:{port}")
-        tried = tuple(replace(a.address, failure=last.reason) for a in attempts)
-        raise Stopped(Stage.TCP, last.reason, last.detail, tried=tried) from error
+        told = _telling(attempts).stopped()
+        told.tried = tuple(attempt.failed() for attempt in attempts)
+        raise told from error
     except BaseException:
         _close(attempts)
         raise
+
+
+def _telling(attempts: Sequence[_Attempt]) -> _Attempt:
+    """Of attempts that have all failed, the one that says most: the last, as a rule.
+
+    No route is the least of it: a host without IPv6 would otherwise hide what IPv4 said.
+    Want of our own means is the most: then nobody was asked everything.
+    """
+    return max(
+        reversed(attempts),
+        key=lambda a: (a.is_starved(), not a.is_our_lack()),
+    )
 
 
 async def _race(
@@ -237,11 +285,11 @@ async def _race(
     stopwatch.act()
     since = stopwatch.now()
     waiting = list(ips)
-    running: dict[asyncio.Task[float | None], _Attempt] = {}
+    running: dict[asyncio.Task[tuple[socket.socket, float | None]], _Attempt] = {}
     try:
         while True:
             if waiting:
-                attempts.append(_start(waiting.pop(0), port))
+                attempts.append(_Attempt(_address(waiting.pop(0), port)))
                 connecting = attempts[-1].connect(stopwatch)
                 running[asyncio.ensure_future(connecting)] = attempts[-1]
             done, _ = await asyncio.wait(
@@ -253,8 +301,10 @@ async def _race(
                 attempt = running.pop(task)
                 error = task.exception()
                 if error is None:
-                    stopwatch.correct(since, task.result())
-                    return Connection(attempt, [a for a in attempts if a is not attempt])
+                    sock, lag = task.result()
+                    stopwatch.correct(since, lag)
+                    rivals = [a for a in attempts if a is not attempt]
+                    return Connection(attempt.address, sock, rivals)
                 if not waiting and not running:
                     raise error
     finally:
@@ -266,17 +316,11 @@ async def _race(
 
 def _close(attempts: Sequence[_Attempt]) -> None:
     for attempt in attempts:
-        attempt.sock.close()
+        attempt.close()
 
 
-def _start(ip: str, port: int) -> _Attempt:
-    family = family_of(ip)
-    address = Address(ip=ip, port=port, family=family, scope=scope_of(ip))
-    inet = socket.AF_INET6 if family is Family.IPV6 else socket.AF_INET
-    sock = socket.socket(inet, socket.SOCK_STREAM | socket.SOCK_NONBLOCK, socket.IPPROTO_TCP)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    stamp(sock)
-    return _Attempt(address, sock)
+def _address(ip: str, port: int) -> Address:
+    return Address(ip=ip, port=port, family=family_of(ip), scope=scope_of(ip))
 
 
 def _interleaved(ips: Sequence[str]) -> list[str]:
