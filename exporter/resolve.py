@@ -8,8 +8,10 @@ the probe must pay for every lookup as STS would. A channel costs about 0.13 ms.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import os
+import select
 import socket
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING
 import pycares
 
 from exporter.clock import Stopwatch, read_stamped, stamp
-from exporter.faults import Stopped, from_dns
+from exporter.faults import Stopped, from_dns, from_os
 from exporter.reasons import Family, Reason, Scope, Stage
 
 if TYPE_CHECKING:
@@ -98,14 +100,22 @@ async def resolve(
     since = stopwatch.now()
     lookup = _Lookup(nameservers)
     try:
-        async with asyncio.timeout(stopwatch.remaining()):
-            addresses = await lookup.addresses(host, _FAMILIES[family])
+        return await lookup.addresses(host, _FAMILIES[family], stopwatch.remaining())
     except TimeoutError:
         raise Stopped(Stage.DNS, Reason.TIMEOUT, f"{host}: no answer in time") from None
     finally:
         lookup.close()
         stopwatch.correct(since, lookup.lag)
-    return addresses
+
+
+def _refused(code: str, host: str, words: str) -> Stopped:
+    """Name c-ares's error; "refused" is also what it says when it was given no socket."""
+    if code == "ARES_ECONNREFUSED":
+        try:
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close()
+        except OSError as error:
+            return from_os(error, Stage.DNS, host)
+    return from_dns(code, host, words)
 
 
 class _Lookup:
@@ -121,15 +131,20 @@ class _Lookup:
         self._watched: dict[int, socket.socket] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._is_closed = False
-        # Chosen name servers mean DNS alone; else /etc/hosts is read too, as usual.
-        self._hosts = _NO_HOSTS if nameservers else 0
         self._channel = pycares.Channel(
             flags=_FLAGS,
             servers=list(nameservers) or None,
             sock_state_cb=self._watch,
         )
 
-    async def addresses(self, host: str, family: socket.AddressFamily) -> tuple[str, ...]:
+    async def addresses(
+        self, host: str, family: socket.AddressFamily, timeout_seconds: float
+    ) -> tuple[str, ...]:
+        """Ask for *host*, once.
+
+        Raises:
+            Stopped: at stage `dns`. TimeoutError: no answer has come in time.
+        """
         answer: asyncio.Future[pycares.AddrInfoResult] = self._loop.create_future()
 
         def answered(result: pycares.AddrInfoResult, code: int | None) -> None:
@@ -139,18 +154,28 @@ class _Lookup:
                 answer.set_result(result)
             else:
                 name = pycares.errno.errorcode.get(code, "")
-                answer.set_exception(from_dns(name, host, str(pycares.errno.strerror(code))))
+                words = str(pycares.errno.strerror(code))
+                answer.set_exception(_refused(name, host, words))
 
         self._channel.getaddrinfo(
             host,
             None,
             family=family,
             type=socket.SOCK_STREAM,
-            flags=self._hosts,
+            flags=_NO_HOSTS,
             callback=answered,
         )
         self._rearm()
-        nodes = (await answer).nodes
+        try:
+            # Not `asyncio.timeout`: what is there when the loop comes late came in time.
+            await asyncio.wait((answer,), timeout=timeout_seconds)
+            if not answer.done():
+                self._catch_up()
+            if not answer.done():
+                raise TimeoutError
+            nodes = answer.result().nodes
+        finally:
+            answer.cancel()
         if not nodes:
             raise Stopped(Stage.DNS, Reason.NODATA, f"{host}: no address")
         return tuple(dict.fromkeys(node.addr[0].decode("ascii") for node in nodes))
@@ -173,8 +198,11 @@ class _Lookup:
             self._unwatch(fd)
             return
         if fd not in self._watched:
-            self._watched[fd] = socket.socket(fileno=os.dup(fd))
-            stamp(self._watched[fd])
+            # Only lent by c-ares, which closes it. A twin of our own (`os.dup`) would cost a
+            # second descriptor, and an error here could not get past c-ares.
+            self._watched[fd] = socket.socket(fileno=fd)
+            with contextlib.suppress(OSError):
+                stamp(self._watched[fd])
         if readable:
             self._loop.add_reader(fd, self._process, fd, _NONE)
         if writable:
@@ -183,11 +211,19 @@ class _Lookup:
             self._loop.remove_writer(fd)
 
     def _unwatch(self, fd: int) -> None:
-        twin = self._watched.pop(fd, None)
-        if twin is not None:
+        lent = self._watched.pop(fd, None)
+        if lent is not None:
             self._loop.remove_reader(fd)
             self._loop.remove_writer(fd)
-            twin.close()
+            lent.detach()
+
+    def _catch_up(self) -> None:
+        poll = select.poll()
+        for fd in self._watched:
+            poll.register(fd, select.POLLIN)
+        for fd, _ in poll.poll(0):
+            if fd in self._watched:
+                self._process(fd, _NONE)
 
     def _process(self, readable_fd: int, writable_fd: int) -> None:
         if readable_fd != _NONE:
@@ -195,9 +231,9 @@ class _Lookup:
         self._channel.process_fd(readable_fd, writable_fd)
         self._rearm()
 
-    def _note_arrival(self, twin: socket.socket) -> None:
+    def _note_arrival(self, lent: socket.socket) -> None:
         try:
-            _, self.lag = read_stamped(twin, 1, socket.MSG_PEEK)
+            _, self.lag = read_stamped(lent, 1, socket.MSG_PEEK)
         except OSError:
             # c-ares reads the same error a moment later and deals with it.
             self.lag = 0.0
