@@ -26,20 +26,29 @@ def extras(chain: Sequence[Certificate]) -> int:
     return len(chain) - len(_path(chain))
 
 
-def needed(chain: Sequence[Certificate]) -> list[Certificate]:
+def needed(
+    chain: Sequence[Certificate], verified_sha256: Sequence[str] = ()
+) -> list[Certificate]:
     """Those above the leaf by which it is verified, as far as what was served goes.
 
     Of two for one name and key (one renewed, or signed by another) the one that is valid
-    longest: any of them will do. All of the rest when nothing served leads upwards.
+    longest: any of them will do. While the verified path is not known, those that lead
+    upwards by their names, or all of the rest when none does.
     """
     rest = _unique(chain)[1:]
+    if verified_sha256:
+        return _longest([one for one in rest if one.sha256 in verified_sha256], rest)
+    return _longest(_path(chain)[1:], rest) or rest
+
+
+def _longest(path: Sequence[Certificate], rest: Sequence[Certificate]) -> list[Certificate]:
     found: list[Certificate] = []
-    for one in _path(chain)[1:]:
+    for one in path:
         twins = (other for other in rest if _names_same(one, other))
         found.append(max(twins, key=lambda twin: twin.not_after_timestamp_seconds))
         if found[-1].is_self_issued:
             break  # a root: what stands above its twin has become needless
-    return found or rest
+    return found
 
 
 def _names_same(one: Certificate, other: Certificate) -> bool:

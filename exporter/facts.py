@@ -122,7 +122,9 @@ def _certificate(tls: Tls, leaf: Certificate, now: float) -> Iterator[Fact]:
     if rest:
         yield Fact("chain", listed([clean(c.subject, 80) for c in rest], 3))
         first = min(
-            needed(tls.chain), key=lambda c: c.not_after_timestamp_seconds, default=leaf
+            needed(tls.chain, tls.verified_sha256),
+            key=lambda c: c.not_after_timestamp_seconds,
+            default=leaf,
         )
         if first.not_after_timestamp_seconds < leaf.not_after_timestamp_seconds:
             yield _validity("chain ends", first, now)

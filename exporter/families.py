@@ -42,7 +42,7 @@ _NO_FETCH = "the latest probe did not come to this document"
 _NOT_200 = "the document was not answered with 200"
 _NO_KEY_SET = "the latest probe read no key set"
 _NO_PROBE = "no probe has ended yet"
-_NO_CHAIN = "no certificate came; `chain` also when the leaf came alone"
+_NO_CHAIN = "no certificate came; `chain` also when the leaf came with none that it needs"
 
 _ISSUER = (
     InfoFamily(

@@ -148,6 +148,7 @@ class Tls:
         chain: As served, leaf first.
         thumbprint: SHA-1 of the top certificate served, as IAM lists it.
         is_verified: False also when the handshake ended before verification.
+        verified_sha256: The path by which it was verified, from the leaf to the trusted root.
         is_public_ca: The chain ends in the system's trust, without the issuer's `ca_file`.
         is_tls13_only: None while nobody has asked for TLS 1.2.
     """
@@ -157,6 +158,7 @@ class Tls:
     chain: tuple[Certificate, ...] = ()
     thumbprint: str | None = None
     is_verified: bool = False
+    verified_sha256: tuple[str, ...] = ()
     is_public_ca: bool | None = None
     is_tls13_only: bool | None = None
 

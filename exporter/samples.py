@@ -81,10 +81,10 @@ def of_certificates(
     def samples(state: State) -> Sequence[Sample]:
         found: list[Sample] = []
         for fetch in state.fetches:
-            chain = fetch.tls.chain if fetch.tls else ()
-            above = [date(certificate) for certificate in needed(chain)]
-            if chain:
-                found.append(((fetch.document, Position.LEAF), date(chain[0])))
+            if fetch.tls is None or not fetch.tls.chain:
+                continue
+            found.append(((fetch.document, Position.LEAF), date(fetch.tls.chain[0])))
+            above = [date(c) for c in needed(fetch.tls.chain, fetch.tls.verified_sha256)]
             if above:
                 found.append(((fetch.document, Position.CHAIN), first(above)))
         return found

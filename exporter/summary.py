@@ -107,5 +107,6 @@ def _verdict(report: Report, worse: tuple[Finding, ...]) -> tuple[Standing, str]
 def _ends(report: Report) -> Iterator[float]:
     for fetch in report.fetches:
         if fetch.tls is not None:
-            needs = (*fetch.tls.chain[:1], *needed(fetch.tls.chain))
+            above = needed(fetch.tls.chain, fetch.tls.verified_sha256)
+            needs = (*fetch.tls.chain[:1], *above)
             yield from (one.not_after_timestamp_seconds for one in needs)

@@ -130,13 +130,16 @@ def seen(
     """What the handshake of *tls* showed, also when it failed half-way."""
     served = tuple(_chain(tls, "get_unverified_chain"))
     version = tls.version() if is_verified else None
+    verified = tuple(_chain(tls, "get_verified_chain")) if is_verified else ()
+    path = tuple(hashlib.sha256(der).hexdigest() for der in verified)
     return Tls(
         version=version,
         cipher=(tls.cipher() or (None,))[0] if is_verified else None,
         chain=_read(served),
         thumbprint=_sha1(served[-1]) if served else None,
         is_verified=is_verified,
-        is_public_ca=_is_public(tls, private_roots) if is_verified else None,
+        verified_sha256=path,
+        is_public_ca=private_roots.isdisjoint(path[-1:]) if is_verified else None,
         is_tls13_only=is_tls13_only if version == "TLSv1.3" else None,
     )
 
@@ -153,13 +156,6 @@ def _read(served: Sequence[bytes]) -> tuple[Certificate, ...]:
     chain = [read_certificate(der) for der in served]
     # Without the leaf the next one would stand in its place.
     return tuple(filter(None, chain)) if chain[:1] != [None] else ()
-
-
-def _is_public(tls: ssl.SSLObject, private_roots: frozenset[str]) -> bool:
-    if not private_roots:
-        return True
-    verified = tuple(_chain(tls, "get_verified_chain"))
-    return hashlib.sha256(verified[-1]).hexdigest() not in private_roots
 
 
 def _chain(tls: ssl.SSLObject, method: str) -> Iterable[bytes]:

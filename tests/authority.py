@@ -138,6 +138,14 @@ VICES: dict[str, Callable[[], Identity]] = {
     "expired": lambda: _below(intermediate(), valid=PAST),
     "expired_intermediate": lambda: _below(issue("Old CA", root(), is_ca=True, valid=PAST)),
     "expired_root": lambda: _below(old_root(), above=()),
+    "expired_cross_sign": lambda: _below(
+        intermediate(),
+        above=(
+            intermediate().certificate,
+            issue("Test Root", old_root(), is_ca=True, key=root().key, valid=PAST).certificate,
+            old_root().certificate,
+        ),
+    ),
     "not_yet_valid": lambda: _below(intermediate(), valid=(DAY, 30 * DAY)),
     "hostname_mismatch": lambda: _below(intermediate(), host="other.test"),
     "self_signed": lambda: issue(HOST, host=HOST),

@@ -106,6 +106,15 @@ def test_of_those_above_the_leaf_the_ones_that_it_needs_are_known(rest, ends):
     assert [certificate.not_after_timestamp_seconds for certificate in found] == ends
 
 
+def test_what_openssl_went_by_is_what_is_needed():
+    """A root that is trusted itself needs no older one, whatever its signature says."""
+    low, cross, spare = until("low", "r", 9), until("r", "old", 1), until("low", "r", 2)
+    verified = (LEAF.sha256, low.sha256, "the root, which nobody served")
+
+    assert needed([LEAF, spare, low, cross, OLD_ROOT], verified) == [low]
+    assert needed([LEAF, cross], (LEAF.sha256, "the root, which nobody served")) == []
+
+
 NAMES = st.sampled_from("abcd")
 
 

@@ -321,6 +321,16 @@ def test_of_the_chain_above_the_leaf_the_date_that_bites_first_is_told():
     ]
 
 
+def test_a_certificate_that_was_not_gone_by_has_no_say():
+    shown = tls(
+        chain=(certificate(), certificate(sha256="e" * 64)), verified_sha256=("b" * 64,)
+    )
+
+    for date in ("after", "before"):
+        (line,) = lines(f"oidc_tls_certificate_not_{date}_timestamp_seconds", only(tls=shown))
+        assert 'position="leaf"' in line
+
+
 def test_a_leaf_that_came_alone_has_no_chain():
     name = "oidc_tls_certificate_not_after_timestamp_seconds"
 

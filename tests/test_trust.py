@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from exporter.chain import needed
 from exporter.trust import _read, _remembered, read_certificate
 from tests.authority import (
     AIA,
@@ -168,3 +169,16 @@ async def test_a_revocation_list_refuses_the_leaves_of_authorities_that_have_non
     assert verdict(listed) == "usable"
     assert verdict(other) == "discovery/tls/handshake_failure"
     assert other.failure.detail == "certificate: unable to get certificate CRL"
+
+
+async def test_an_expired_root_over_the_trusted_one_is_not_needed(bench):
+    """So ended AddTrust and DST Root X3, long after newer roots had been trusted."""
+    report = await bench.probe(bench.serve(vice="expired_cross_sign"))
+    tls = report.fetches[0].tls
+
+    assert verdict(report) == "usable"
+    assert len(tls.chain) == 4
+    assert len(tls.verified_sha256) == 3
+    assert [one.subject for one in needed(tls.chain, tls.verified_sha256)] == [
+        "CN=Test Intermediate"
+    ]
