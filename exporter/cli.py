@@ -6,6 +6,8 @@ import gc
 import os
 import socket
 import sys
+from contextlib import suppress
+from traceback import format_exc
 from typing import TYPE_CHECKING
 
 from exporter.arguments import DEFAULT_CONFIG, SETTINGS, parse
@@ -22,10 +24,11 @@ if TYPE_CHECKING:
 OK = 0
 #: The daemon could not run, or STS could not use an issuer.
 FAILED = 1
-#: Arguments or a configuration are not valid.
+#: Arguments or a configuration are not valid; or a check could not be made, or not be told.
 WRONG_CALL = 2
-#: 128 and SIGINT, as shells have it.
+#: 128 and SIGINT, as shells have it; and SIGPIPE.
 INTERRUPTED = 130
+READER_GONE = 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: After help, or for arguments that cannot be read.
     """
+    _open_standard_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if given[:1] == ["demo"]:
@@ -46,9 +50,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has gone, as `head` does; a last flush must not say so.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
+        # Whoever read our output has gone, as `head` does.
+        _drop_output()
+        return READER_GONE
+
+
+def _open_standard_streams() -> None:
+    """Lead those that are closed to /dev/null.
+
+    Their numbers would be given to what is opened next, a listening socket say, and libuv
+    ends a process that has one of its own below 3.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free, and that is this one.
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
+
+
+def _drop_output() -> None:
+    # What is still to be written must not fail once more, when the process ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 # What a command needs is imported when it is chosen: the daemon's first answer should not
@@ -145,6 +170,15 @@ def _check(options: argparse.Namespace) -> int:
         return OK if check(question) else FAILED
     except ConfigError as error:
         return _complain(error, WRONG_CALL)
+    except BrokenPipeError:
+        raise
+    # Not 1 for what is ours, since that speaks of the issuer. Only our output is left to raise
+    # OSError: what the network does is in the report.
+    except OSError as error:
+        _drop_output()
+        return _complain(f"check: {error}", WRONG_CALL)
+    except Exception:  # noqa: BLE001
+        return _complain(f"check: a bug in the exporter\n{format_exc()}", WRONG_CALL)
 
 
 def _demo(arguments: Sequence[str]) -> int:
@@ -154,5 +188,7 @@ def _demo(arguments: Sequence[str]) -> int:
 
 
 def _complain(error: object, code: int) -> int:
-    print(f"oidc-issuer-exporter: {error}", file=sys.stderr)  # noqa: T201
+    # The code says enough, where nothing can be written.
+    with suppress(OSError):
+        print(f"oidc-issuer-exporter: {error}", file=sys.stderr)  # noqa: T201
     return code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -400,10 +401,57 @@ def test_a_reader_that_goes_away_ends_a_check_in_peace(
         monkeypatch.setattr(sys, "stdout", stream)
         monkeypatch.setattr(check, "check", _raising(BrokenPipeError()))
 
-        assert main(["check", URL]) == 1
+        assert main(["check", URL]) == 141
         stream.write("goes nowhere")
 
     assert (tmp_path / "out").read_text() == ""
+
+
+@pytest.mark.parametrize(
+    ("closed", "said"),
+    [("<&-", "USABLE"), (">&-", ""), ("2>&-", "USABLE"), ("<&- >&- 2>&-", "")],
+)
+def test_a_check_means_the_same_when_standard_streams_are_closed(
+    bench: Bench, trusted: str, closed: str, said: str
+) -> None:
+    call = f"check {URL} {trusted} --connect-to=127.0.0.1:{bench.serve()}"
+    ended = in_a_shell(f"{call} {closed}")
+
+    assert (ended.returncode, ended.stdout.partition(":")[0]) == (0, said)
+    assert in_a_shell(f"check https://127.0.0.1:1 {closed}").returncode == 1
+
+
+def test_a_report_that_cannot_be_written_says_nothing_of_the_issuer(
+    bench: Bench, trusted: str
+) -> None:
+    call = f"check {URL} {trusted} --connect-to=127.0.0.1:{bench.serve()}"
+    ended = in_a_shell(f"{call} >/dev/full")
+
+    assert ended.returncode == 2
+    assert ended.stderr == "oidc-issuer-exporter: check: [Errno 28] No space left on device\n"
+    assert in_a_shell(f"{call} >/dev/full 2>/dev/full").returncode == 2
+
+
+def test_a_bug_of_ours_says_nothing_of_the_issuer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(check, "check", _raising(ZeroDivisionError("ours")))
+
+    assert main(["check", URL]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("oidc-issuer-exporter: check: a bug in the exporter\nTraceback")
+    assert "ZeroDivisionError: ours" in said
+
+
+def in_a_shell(call: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["/bin/sh", "-c", f"exec {shlex.quote(sys.executable)} -m exporter {call}"],
+        capture_output=True,
+        check=False,
+        env=environment(),
+        text=True,
+        timeout=PATIENCE_SECONDS,
+    )
 
 
 def test_the_module_is_the_command() -> None:

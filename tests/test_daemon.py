@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ import pytest
 from exporter import __version__
 from exporter.deadlines import offset_seconds
 from tests import builders
-from tests.daemon import PATIENCE_SECONDS, Daemon, daemon, environment
+from tests.daemon import COMMAND, PATIENCE_SECONDS, Daemon, daemon, environment
 from tests.probing import URL
 from tests.servers import answering, http
 
@@ -154,6 +155,37 @@ def writing_to(fifo: Path) -> int | None:
         return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
     except OSError:
         return None
+
+
+def test_closed_standard_streams_change_nothing(world: World, tmp_path: Path) -> None:
+    """As some supervisors start it: what is opened next would be given their numbers."""
+    world.write(world.closed)
+    shell = ("/bin/sh", "-c", 'exec "$@" <&- >&-', "sh", *COMMAND)
+    with daemon(tmp_path, world.config, command=shell) as running:
+        assert running.ask("/-/healthy")[0] == 200
+        assert running.stop() == 0
+
+
+def test_a_log_that_nobody_takes_keeps_nothing_from_running(
+    world: World, tmp_path: Path
+) -> None:
+    world.write(world.closed)
+    path = tmp_path / "web.socket"
+    flags = (f"--config.file={world.config}", f"--web.listen-address=unix:{path}")
+    command = ["/bin/sh", "-c", 'exec "$@" 2>&-', "sh", *COMMAND, *flags]
+    with subprocess.Popen(command, env=environment()) as process:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not path.exists():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        with socket.socket(socket.AF_UNIX) as visitor:
+            visitor.connect(str(path))
+            visitor.sendall(b"GET /-/healthy HTTP/1.0\r\n\r\n")
+            assert b" 200 " in visitor.recv(100)
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(PATIENCE_SECONDS) == 0
 
 
 def test_nothing_is_listened_on_when_the_configuration_is_wrong(tmp_path: Path) -> None:
