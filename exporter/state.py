@@ -60,6 +60,10 @@ class Rotation:
     def read(self, ids: frozenset[str], *, at: float, overlap_seconds: float) -> None:
         """Compare the keys *ids* that were read *at* with those of the read before."""
         before, self._read_timestamp_seconds = self._read_timestamp_seconds, at
+        is_set_back = before is not None and at < before
+        if is_set_back:
+            # The clock was: how long a key has stood is not known any more.
+            self._published = dict.fromkeys(self._published, -inf)
         if ids == self._published.keys():
             return
         if before is not None:
@@ -67,7 +71,7 @@ class Rotation:
             self.change_timestamp_seconds = at
         # A key may have been published right after the last read that lacked it, and those
         # of the first read at any time: what cannot be known is not held against the issuer.
-        earliest = -inf if before is None else before
+        earliest = -inf if before is None or is_set_back else before
         published = {key: self._published.get(key, earliest) for key in ids}
         if all(at - since < overlap_seconds for since in published.values()):
             self.removed_early += len(self._published.keys() - ids)

@@ -44,6 +44,19 @@ def read(*moments, overlap_seconds=HOUR):
             [(0, "a"), (60, "b"), (120, "a"), (180, "b")], 3, 3, id="two replicas disagree"
         ),
         pytest.param([(0, "a"), (60, "")], 1, 1, id="nothing is left"),
+        pytest.param(
+            [(10_000, "a"), (10_060, "a b"), (20_000, "a b"), (12_000, "b")],
+            2,
+            0,
+            id="the clock was set back",
+        ),
+        pytest.param([(20_000, "a"), (12_000, "b")], 1, 0, id="and all keys are new"),
+        pytest.param(
+            [(20_000, "a"), (12_000, "a"), (12_060, "a b"), (12_120, "b")],
+            2,
+            1,
+            id="what comes after that is known",
+        ),
     ],
 )
 def test_rotation_is_counted_and_doubt_is_not(moments, changes, removed_early):
