@@ -15,6 +15,7 @@ from exporter.argument_types import (
     ordinal,
     shards,
 )
+from exporter.durations import format_duration
 from exporter.log import FORMATS, LEVELS
 from exporter.reasons import Family
 from exporter.web_arguments import add_web
@@ -51,7 +52,20 @@ def parse(given: list[str]) -> argparse.Namespace:
     if name not in commands:
         return parser.parse_args([name, *rest])
     # Flags may stand between URLs, which argparse does not take for granted.
-    return commands[name].parse_intermixed_args(rest, argparse.Namespace(command=name))
+    own = commands[name]
+    options = own.parse_intermixed_args(rest, argparse.Namespace(command=name))
+    if name == "check":
+        _refuse_budget_beyond_timeout(own, options.budget_seconds, options.timeout_seconds)
+    return options
+
+
+def _refuse_budget_beyond_timeout(
+    parser: argparse.ArgumentParser, budget: float | None, timeout: float | None
+) -> None:
+    # As the configuration has it. A timeout alone may be short, for who is in a hurry.
+    if budget is not None and timeout is not None and budget > timeout:
+        got = f"{format_duration(budget)} and {format_duration(timeout)}"
+        parser.error(f"want the budget within the timeout, got {got}")
 
 
 def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:

@@ -139,6 +139,10 @@ def test_a_wrong_flag_is_answered_with_what_is_wished(
         (["chekc"], "invalid choice: 'chekc' (choose from"),
         (["check", "--timeout=0s"], "want a duration from 1ms to 10m, got 0s"),
         (["check", "--timeout=11m"], "want a duration from 1ms to 10m, got 11m"),
+        (
+            ["check", "--timeout=1s", "--budget=2s"],
+            "error: want the budget within the timeout, got 2s and 1s",
+        ),
         (["check", "--connect-to=host"], "want host:port or [IPv6 address]:port, got 'host'"),
         (["check", "--nameserver=dns"], "want an IP address"),
         (["check", "--proxy-url=ftp://x"], "want a URL such as http://proxy.example.com:3128"),
