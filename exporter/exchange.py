@@ -33,6 +33,7 @@ _INFLATE_STEP_BYTES = 64 * 1024
 _PIECES_PER_TURN = 200
 MAX_PIECES = 50_000
 _HTTP2_SETTINGS = 4
+_HTTP = b"HTTP/"
 HTTP_OK = 200
 
 
@@ -52,13 +53,19 @@ class Exchange:
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEADER_BYTES)
         self._stage = Stage.HTTP
         self._has_answered = False
+        self._is_awaited = True
+        self._is_kept = False
 
     def is_reusable(self) -> bool:
-        """Another request may follow on the same connection."""
-        if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
-            self._http.start_next_cycle()
-            return True
-        return False
+        """Another request may follow on the same connection: nothing is left of this one."""
+        http = self._http
+        if http.our_state is not h11.DONE or http.their_state is not h11.DONE:
+            return False
+        if http.trailing_data[0] or not self.connection.is_silent():
+            return False
+        http.start_next_cycle()
+        self._is_kept = True
+        return True
 
     async def get(
         self,
@@ -72,7 +79,8 @@ class Exchange:
         """GET *target* and read the answer, the body only of a 200.
 
         STS has no use for the body of another status, and a block page may be endless.
-        *begun* is told when `processing` and `transfer` begin.
+        *begun* is told when `processing` and `transfer` begin; an interim response (1xx) is
+        no answer yet, and makes `processing` begin once more.
 
         Returns:
             The body, decompressed; None when the status is not 200.
@@ -82,7 +90,7 @@ class Exchange:
                 was learnt before stands in the attributes.
         """
         self.status, self.headers, self.size_bytes = None, (), None
-        self._stage, self._has_answered = Stage.HTTP, False
+        self._stage, self._has_answered, self._is_awaited = Stage.HTTP, False, True
         try:
             request = h11.Request(method="GET", target=target, headers=list(headers))
             # Before the request is out: once it is, the peer may run in our place, and the
@@ -120,6 +128,10 @@ class Exchange:
                 return self.status
             if not isinstance(event, h11.InformationalResponse):
                 break
+            begun(Phase.PROCESSING)
+            self._is_awaited = not self._http.trailing_data[0]
+            if not self._is_awaited:
+                begun(Phase.TRANSFER)
         raise Stopped(Stage.HTTP, Reason.MALFORMED_RESPONSE, "no final response came")
 
     async def _read_body(self, limit: int, stopwatch: Stopwatch) -> bytes:
@@ -142,7 +154,8 @@ class Exchange:
             if pieces % _PIECES_PER_TURN == 0:
                 await asyncio.sleep(0)
         decode.finish()
-        if self._http.trailing_data[0]:
+        # A line end too many is common, and every client looks past it.
+        if self._http.trailing_data[0].strip(b"\r\n"):
             raise Stopped(Stage.BODY, Reason.MALFORMED, "more bytes than were announced")
         if not body:
             raise Stopped(Stage.BODY, Reason.EMPTY, "the body is empty")
@@ -162,7 +175,12 @@ class Exchange:
             if event is not h11.NEED_DATA:
                 return event  # type: ignore[return-value]
             data = await self.connection.receive(stopwatch)
-            if begun and data and not self._has_answered:
+            if data and self._is_kept and not self._has_answered:
+                data = _without_leftovers(data)
+                if not data:
+                    continue
+            if begun and data and self._is_awaited:
+                self._is_awaited = False
                 begun(Phase.TRANSFER)
                 self._look_at_first(data)
             if not data and not self._has_answered:
@@ -186,12 +204,20 @@ class Exchange:
         raise Stopped(self._stage, reason, words) from error
 
 
-async def tunnel(
-    connection: Connection,
-    authority: str,
-    headers: Sequence[tuple[str, str]],
-    stopwatch: Stopwatch,
-) -> None:
+def _without_leftovers(data: bytes) -> bytes:
+    """The first bytes on a kept connection, without the line ends of the response before.
+
+    Raises:
+        Stopped: `http/empty_reply`, which is answered by asking again: what else is left of
+            the response before is not the next document's fault.
+    """
+    data = data.lstrip(b"\r\n")
+    if not _HTTP.startswith(data[: len(_HTTP)]):
+        raise Stopped(Stage.HTTP, Reason.EMPTY_REPLY, "no answer, only leftovers")
+    return data
+
+
+async def tunnel(connection: Connection, authority: str, stopwatch: Stopwatch) -> None:
     """Have the proxy at the other end of *connection* connect to *authority* (RFC 9110 9.3.6).
 
     Raises:
@@ -199,14 +225,15 @@ async def tunnel(
     """
     http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEADER_BYTES)
     proxy = f"proxy {connection.address.ip}"
-    request = h11.Request(
-        method="CONNECT", target=authority, headers=[("Host", authority), *headers]
-    )
+    request = h11.Request(method="CONNECT", target=authority, headers=[("Host", authority)])
     try:
         await connection.send(http.send(request) or b"", stopwatch)
         http.send(h11.EndOfMessage())
-        while (event := http.next_event()) is h11.NEED_DATA:
-            http.receive_data(await connection.receive(stopwatch))
+        for _ in range(MAX_INFORMATIONAL):
+            while (event := http.next_event()) is h11.NEED_DATA:
+                http.receive_data(await connection.receive(stopwatch))
+            if not isinstance(event, h11.InformationalResponse):
+                break
     except OSError as error:
         raise from_os(error, Stage.TCP, proxy) from error
     except h11.RemoteProtocolError as error:

@@ -7,11 +7,10 @@ arrive, so a failure never erases what was seen before it.
 from __future__ import annotations
 
 import time
-from base64 import b64encode
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, urlsplit
 
 from exporter import __version__
 from exporter.exchange import Exchange, tunnel
@@ -146,6 +145,10 @@ class _Trail:
             self._phases[self._phase] = self._phases.get(self._phase, 0.0) + now - self._since
         if phase is Phase.TRANSFER:
             self._first_byte = sum(self._phases.values())
+        elif phase is Phase.PROCESSING and self._first_byte is not None:
+            # It was an interim response's: the final one is still awaited.
+            self._phases[phase] += self._phases.pop(Phase.TRANSFER)
+            self._first_byte = None
         self._phase, self._since = phase, now
 
     def stop(self, stopped: Stopped) -> None:
@@ -230,7 +233,7 @@ async def _open(target: Target, terms: Terms, trail: _Trail) -> Exchange:
     trail.begin(Phase.CONNECT)
     connection = trail.connection = await dial(ips, port, stopwatch)
     if issuer.proxy_url is not None:
-        await tunnel(connection, target.authority, _proxy_headers(issuer), stopwatch)
+        await tunnel(connection, target.authority, stopwatch)
     trail.begin(Phase.TLS)
     await connection.secure(
         target.host,
@@ -299,14 +302,6 @@ def _headers(target: Target, issuer: Issuer) -> list[tuple[str, str]]:
         # The plain document; a body compressed all the same is decompressed.
         ("Accept-Encoding", "identity"),
     ]
-
-
-def _proxy_headers(issuer: Issuer) -> list[tuple[str, str]]:
-    proxy = urlsplit(issuer.proxy_url or "")
-    if proxy.username is None:
-        return []
-    credentials = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
-    return [("Proxy-Authorization", f"Basic {b64encode(credentials.encode()).decode()}")]
 
 
 def _redirect(exchange: Exchange) -> str | None:

@@ -215,6 +215,19 @@ class Connection:
             except ssl.SSLError as error:
                 raise from_tls(error, ()) from error
 
+    def is_silent(self) -> bool:
+        """Nothing waits to be read, and the peer has not gone: looked at, not waited for."""
+        try:
+            with contextlib.suppress(BlockingIOError):
+                self._feed(self._sock.recv(65_536))
+            if self._session is not None:
+                self._session.read(1)
+        except ssl.SSLWantReadError:
+            return True
+        except OSError:
+            pass
+        return False
+
     def close(self) -> None:
         """Close it at once, and every attempt beside it; no farewell is waited for."""
         _close(self._rivals)

@@ -123,6 +123,30 @@ async def test_the_slow_phase_is_named(bench, farm, make, phase):
     assert named(fetch.phases)[phase] >= SLOW * 0.95
 
 
+HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        (HINTS, SLOW, http(KEYS)),
+        (HINTS[:20], SLOW, HINTS[20:] + http(KEYS)),
+        (HINTS, SLOW / 2, HINTS, SLOW / 2, http(KEYS)),
+    ],
+    ids=["at once", "with the answer", "twice"],
+)
+async def test_an_interim_response_is_no_answer_yet(bench, steps):
+    """Until the final response begins, the issuer still thinks; its `Date` is of then."""
+    report = await bench.probe(bench.serve(None, answering(*steps)))
+    second = report.fetches[1]
+
+    assert verdict(report) == "usable"
+    assert slowest(second.phases) == "processing"
+    assert second.phases.processing >= SLOW * 0.95
+    assert second.first_byte_seconds == pytest.approx(second.phases.processing)
+    assert sum(named(second.phases).values()) == pytest.approx(second.duration_seconds)
+
+
 async def test_the_phases_add_up(bench):
     """Disjoint and complete: their sum is the fetch's duration, and both make the probe's."""
     report = await bench.probe(bench.serve())
@@ -228,6 +252,7 @@ async def test_a_peer_that_always_has_more_does_not_outrun_the_timeout(bench, he
         while time.monotonic() < end:
             writer.write(more)
             await writer.drain()
+            await asyncio.sleep(0)  # to learn that nobody listens any more
 
     report = await bench.probe(bench.serve(flood), timeout_seconds=SLOW)
 

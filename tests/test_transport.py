@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import socket
 import ssl
 
@@ -16,14 +17,14 @@ from cryptography.x509.oid import NameOID
 
 from exporter.clock import Stopwatch
 from exporter.faults import Stopped
-from exporter.fetch import _public, target_of
+from exporter.fetch import Terms, _public, fetch, target_of
 from exporter.probe import Prober
-from exporter.reasons import Code, Family, Reason, Scope
+from exporter.reasons import Code, Document, Family, Reason, Scope
 from exporter.resolve import literal, resolve, scope_of
 from exporter.transport import _interleaved, dial
 from exporter.trust import read_certificate, trust
 from tests.authority import DAY, now, server_context, stranger
-from tests.probing import DISCOVERY_PATH, KEYS, discovery, verdict
+from tests.probing import DISCOVERY_PATH, KEYS, URL, discovery, verdict
 from tests.servers import answering, dns_hosts, dns_reply, http, routed
 
 
@@ -372,6 +373,59 @@ def test_a_public_host_with_private_addresses_alone_is_refused():
 
     assert (stopped.value.stage, stopped.value.reason) == ("config", "refused_target")
     assert [a.scope for a in stopped.value.tried] == [Scope.PRIVATE, Scope.LOOPBACK]
+
+
+@pytest.mark.parametrize("tail", [b"\r\n", b"\n", b"\r\n\r\n\r\n"])
+@pytest.mark.parametrize("pause", [None, 0.0, 0.005])
+async def test_a_line_end_after_a_body_is_looked_past(bench, tail, pause):
+    """Whether it comes in the body's packet, before or after our next request."""
+
+    def followed(document):
+        whole = http(document)
+        if pause is None:
+            return answering(whole + tail)
+        return answering(whole, pause, tail)
+
+    report = await bench.probe(bench.serve(followed(discovery()), followed(KEYS)))
+
+    assert verdict(report) == "usable"
+
+
+async def test_what_is_left_of_one_document_is_not_blamed_on_the_next(bench):
+    """It comes when the key set has been asked for: any client would ask anew."""
+    asked = []
+
+    async def leave_some(reader, writer):
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            asked.append(head)
+            if len(asked) == 2:
+                writer.write(b"}\r\n")
+            writer.write(http(discovery() if len(asked) == 1 else KEYS))
+
+    report = await bench.probe(bench.serve(leave_some, leave_some))
+
+    assert (verdict(report), report.fetches[1].is_reused) == ("usable", False)
+    assert len(asked) == 3
+
+
+LATE = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize("ending", [LATE, b"\r\n", b"}", "close", "reset"])
+async def test_a_connection_with_leftovers_is_not_reused(bench, ending):
+    issuer = bench.issuer(bench.serve(answering(http(discovery()), 0.02, ending)))
+    terms = Terms(
+        issuer=issuer,
+        trust=trust(issuer.ca_file),
+        stopwatch=Stopwatch(5),
+        is_tls13_only=lambda _: None,
+    )
+    got = await fetch(Document.DISCOVERY, URL + DISCOVERY_PATH, terms)
+    # The ending is there once there is something to read.
+    await asyncio.to_thread(select.select, [got.exchange.connection._sock], [], [], 5)
+
+    assert not got.exchange.is_reusable()
+    got.exchange.connection.close()
 
 
 @pytest.mark.parametrize(
