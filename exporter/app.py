@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 #: Ten thousand issuers are read in less; a file system that does not answer is never read.
 _SLOW_SECONDS = 10.0
+#: Differs from every digest, so that the next look at the files leads to a reload.
+_NOT_SEEN = "not seen"
 #: What is left of the second that a shutdown may take.
 _THREADS_SECONDS = 0.2
 
@@ -174,6 +176,7 @@ class Daemon:
     def _tell_slow(self) -> None:
         # Until it is in force, if ever it is, the files are not what is followed.
         self._store.own.load_failed()
+        self._seen = _NOT_SEEN
         _logger.warning("config.slow", seconds=_SLOW_SECONDS)
 
     async def _follow(self, config: Config) -> None:
@@ -219,7 +222,8 @@ class Daemon:
         """Reload when the content of the files has changed, however they were replaced."""
         while True:
             await asyncio.sleep(seconds)
-            found = await asyncio.to_thread(digest, self._options.config_files)
+            with self._told_if_slow():
+                found = await asyncio.to_thread(digest, self._options.config_files)
             if found != self._seen:
                 # Before it is tried: what is refused is refused once, not at every look.
                 self._seen = found

@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 from exporter import app
 from exporter.app import Daemon, Options
 from exporter.book import Book
-from exporter.config import ConfigError, load
+from exporter.config import ConfigError, digest, load
 from exporter.deadlines import offset_seconds
 from exporter.reasons import SkipCause
 from exporter.sharding import Shard, home
@@ -267,6 +267,31 @@ async def test_a_reload_that_takes_long_is_told_once_and_does_not_count_as_one_t
 
     slow = [line for line in logs if line["event"] == "config.slow"]
     assert [line["log_level"] for line in slow] == ["warning"]
+
+
+async def test_a_look_at_the_files_that_takes_long_is_told_and_followed_by_a_reload(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing else would say that the files are watched no longer."""
+    site = Site(tmp_path, auto_reload_seconds=0.05)
+    is_over = threading.Event()
+
+    def slow_digest(paths: Any) -> str:
+        is_over.wait(PATIENCE_SECONDS)
+        return digest(paths)
+
+    monkeypatch.setattr(app, "_SLOW_SECONDS", 0.05)
+    monkeypatch.setattr(app, "digest", slow_digest)
+    site.write(entry(FIRST))
+    with capture_logs() as logs:
+        async with site.running():
+            await until(lambda: events(logs, "config.slow"))
+            assert await site.value("oidc_exporter_config_last_reload_successful") == 0
+
+            monkeypatch.undo()
+            is_over.set()
+            await until(lambda: events(logs, "config.reloaded"))
+            assert await site.value("oidc_exporter_config_last_reload_successful") == 1
 
 
 async def test_a_bug_in_loading_ends_nothing(
