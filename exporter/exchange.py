@@ -42,7 +42,7 @@ class Exchange:
 
     Attributes:
         status, headers: Of the response being read; None and empty until they are whole.
-        size_bytes: Of the body read so far, after decompression.
+        size_bytes: Of the body read so far, after decompression; None when none is read.
     """
 
     def __init__(self, connection: Connection) -> None:
