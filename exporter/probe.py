@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from exporter.caching import policy, retry_after
@@ -53,10 +54,11 @@ class Prober:
             issuer=issuer,
             trust=trusted,
             stopwatch=stopwatch,
-            is_tls13_only=self._tls12.is_tls13_only,
+            is_tls13_only=partial(self._tls12.is_tls13_only, issuer),
         )
         seen = await _visit(terms)
-        seen.fetches = tuple([await self._tls12.look(f, terms) for f in seen.fetches])
+        seen.ended = time.time()
+        seen.fetches = await self._tls12.look(seen.fetches, terms)
         return _report(issuer, attempt, seen)
 
     async def _trust(self, ca_file: str | None) -> Trust:
@@ -75,6 +77,7 @@ class _Seen:
     """What one probe has gathered, until it is judged."""
 
     started: float
+    ended: float = field(default_factory=time.time)
     duration: float = 0.0
     fetches: tuple[Fetch, ...] = ()
     discovery: Discovery | Failure | None = None
@@ -177,7 +180,7 @@ def _report(issuer: Issuer, attempt: int, seen: _Seen) -> Report:
     return Report(
         issuer=issuer,
         started_timestamp_seconds=seen.started,
-        ended_timestamp_seconds=time.time(),
+        ended_timestamp_seconds=seen.ended,
         duration_seconds=seen.duration,
         attempt=attempt,
         fetches=seen.fetches,
