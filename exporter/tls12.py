@@ -69,9 +69,8 @@ class Tls12Looks:
         """
         limit = min(LIMIT_SECONDS, terms.stopwatch.remaining())
         due: dict[_Way, Fetch] = {}
-        for seen in fetches:
-            way = _way(seen, terms.issuer)
-            if limit and _speaks_tls13(seen) and not way.proxy_url and self._is_due(way):
+        for seen in fetches if limit and not terms.issuer.proxy_url else ():
+            if _speaks_tls13(seen) and self._is_due(way := _way(seen, terms.issuer)):
                 due[way] = seen
         looks = (self._ask(way, seen, terms.trust, limit) for way, seen in due.items())
         await asyncio.gather(*looks)
