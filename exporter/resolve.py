@@ -35,6 +35,21 @@ _NONE = pycares.ARES_SOCKET_BAD
 _NO_HOSTS = 1 << 8
 os.environ["CARES_HOSTS"] = os.devnull
 
+# IPv6 that leads to an IPv4 address, and how many bits follow that address: NAT64 (RFC 6052),
+# 6to4 (RFC 3056), translated (RFC 2765), and mapped and compatible ones (RFC 4291 2.5.5).
+_LEADING_TO_IPV4 = (
+    (ipaddress.IPv6Network("64:ff9b::/96"), 0),
+    (ipaddress.IPv6Network("2002::/16"), 80),
+    (ipaddress.IPv6Network("::ffff:0:0:0/96"), 0),
+    (ipaddress.IPv6Network("::ffff:0:0/96"), 0),
+    (ipaddress.IPv6Network("::/96"), 0),
+)
+# Not for the internet either, which not every version of `ipaddress` knows: NAT64 for local
+# use (RFC 8215), site-local (RFC 3879), documentation (RFC 9637), segments (RFC 9602).
+_NOT_GLOBAL = tuple(
+    map(ipaddress.IPv6Network, ("64:ff9b:1::/48", "fec0::/10", "3fff::/20", "5f00::/16"))
+)
+
 
 def family_of(ip: str) -> Family:
     """The address family of a literal."""
@@ -45,8 +60,10 @@ def family_of(ip: str) -> Family:
 def scope_of(ip: str) -> Scope:
     """What kind of address *ip* is, by the IANA special-purpose registries."""
     address = ipaddress.ip_address(ip.partition("%")[0])
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
+    if isinstance(address, ipaddress.IPv6Address):
+        if any(address in network for network in _NOT_GLOBAL):
+            return Scope.PRIVATE
+        address = _led_to(address)
     if address.is_loopback:
         return Scope.LOOPBACK
     if address.is_link_local:
@@ -56,11 +73,23 @@ def scope_of(ip: str) -> Scope:
     return Scope.PRIVATE if address.is_private else Scope.OTHER
 
 
+def _led_to(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    if address.is_loopback:
+        return address
+    for network, bits_after in _LEADING_TO_IPV4:
+        if address in network:
+            return ipaddress.IPv4Address(int(address) >> bits_after & 0xFFFFFFFF)
+    return address
+
+
 @lru_cache(maxsize=4096)
 def literal(host: str) -> str | None:
-    """*host* without brackets when it is an address already, else None."""
+    """*host* bare when it is an address already, else None.
+
+    A dot at its end, which makes a name absolute, is passed over by resolvers and proxies.
+    """
     try:
-        return str(ipaddress.ip_address(host.strip("[]")))
+        return str(ipaddress.ip_address(host.strip("[]").removesuffix(".")))
     except ValueError:
         return None
 

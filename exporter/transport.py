@@ -142,12 +142,15 @@ class Connection:
     ) -> None:
         """Shake hands as *host*; `tls` is filled whether it succeeds or not.
 
-        *is_tls13_only* is what is known of the server from before.
+        A dot at the end of *host* makes a name absolute in DNS alone: it is in no certificate
+        and not allowed in SNI (RFC 6066 3). *is_tls13_only* is what is known of the server
+        from before.
 
         Raises:
             Stopped: at stage `tls`, or `http/http2_only`.
         """
-        session = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+        name = host.removesuffix(".")
+        session = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
         is_verified = False
         try:
             await self._shake(session, stopwatch)

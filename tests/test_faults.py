@@ -508,9 +508,10 @@ async def test_a_mismatch_still_shows_the_keys(bench):
 # --- where a key set may lead ------------------------------------------------------------
 
 
-async def test_a_public_issuer_may_not_lead_into_our_network(bench, farm):
+@pytest.mark.parametrize("host", ["169.254.169.254", "169.254.169.254.", "[64:ff9b::a00:1]"])
+async def test_a_public_issuer_may_not_lead_into_our_network(bench, farm, host):
     """Cloud metadata behind a `jwks_uri`: refused before a packet is sent."""
-    port = bench.serve(http(discovery(jwks_uri="https://169.254.169.254/keys")))
+    port = bench.serve(http(discovery(jwks_uri=f"https://{host}/keys")))
     asked: list[bytes] = []
 
     async def proxy(reader, writer):

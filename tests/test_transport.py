@@ -236,6 +236,18 @@ async def test_a_cancelled_probe_closes_its_connection(bench):
         ("100.64.0.1", Scope.OTHER),
         ("224.0.0.1", Scope.OTHER),
         ("0.0.0.0", Scope.PRIVATE),
+        ("::", Scope.PRIVATE),
+        ("64:ff9b::a9fe:a9fe", Scope.LINK_LOCAL),
+        ("64:ff9b::808:808", Scope.GLOBAL),
+        ("64:ff9b:1::808:808", Scope.PRIVATE),
+        ("2002:a00:1::1", Scope.PRIVATE),
+        ("2002:808:808::1", Scope.GLOBAL),
+        ("::127.0.0.1", Scope.LOOPBACK),
+        ("::10.0.0.1", Scope.PRIVATE),
+        ("::ffff:0:169.254.169.254", Scope.LINK_LOCAL),
+        ("fec0::1", Scope.PRIVATE),
+        ("3fff::1", Scope.PRIVATE),
+        ("5f00::1", Scope.PRIVATE),
     ],
 )
 def test_the_scope_of_an_address(ip, scope):
@@ -243,7 +255,14 @@ def test_the_scope_of_an_address(ip, scope):
 
 
 @pytest.mark.parametrize(
-    ("host", "ip"), [("127.0.0.1", "127.0.0.1"), ("[::1]", "::1"), ("issuer.test", None)]
+    ("host", "ip"),
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        ("169.254.169.254.", "169.254.169.254"),
+        ("[::1]", "::1"),
+        ("issuer.test", None),
+        ("issuer.test.", None),
+    ],
 )
 def test_a_literal_needs_no_lookup(host, ip):
     assert literal(host) == ip
@@ -344,6 +363,15 @@ async def test_a_private_authority_is_told_from_a_public_one(bench):
 
     assert report.fetches[0].tls.is_public_ca is False
     assert Code.PRIVATE_CA in codes(report)
+
+
+async def test_an_absolute_name_is_the_same_name_to_tls(bench):
+    """A `jwks_uri` with a dot after the host: no certificate has one."""
+    port = bench.serve(http(discovery(jwks_uri="https://issuer.test./jwks")))
+    report = await bench.probe(port)
+
+    assert verdict(report) == "usable"
+    assert report.fetches[1].url == "https://issuer.test./jwks"
 
 
 async def test_retry_after_reaches_the_report(bench):
