@@ -259,12 +259,17 @@ async def _addresses(
     if ip is not None:
         return (ip,)
     trail.begin(Phase.RESOLVE)
-    return await resolve(
-        ascii_name(host),
-        family=issuer.ip_family,
-        nameservers=issuer.nameservers,
-        stopwatch=stopwatch,
-    )
+    try:
+        return await resolve(
+            ascii_name(host),
+            family=issuer.ip_family,
+            nameservers=issuer.nameservers,
+            stopwatch=stopwatch,
+        )
+    except Stopped as stopped:
+        if issuer.proxy_url is not None and stopped.stage is Stage.DNS:
+            stopped.detail = f"the proxy's own name: {stopped.detail}"
+        raise
 
 
 def _public_literal(target: Target, ips: tuple[str, ...]) -> tuple[str, ...]:

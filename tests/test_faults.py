@@ -534,6 +534,16 @@ async def test_a_public_issuer_may_not_lead_into_our_network(bench, farm, host):
     assert b"CONNECT issuer.test:443 " in asked[0]
 
 
+async def test_a_proxy_whose_name_is_unknown_is_told_from_the_issuer(bench, farm):
+    server = farm.nameserver(lambda question, _: dns_reply(question, rcode=3))
+    report = await bench.probe(
+        1, connect_to=None, nameservers=(server,), proxy_url="http://proxy.test:3128"
+    )
+
+    assert verdict(report) == "discovery/dns/nxdomain"
+    assert report.failure.detail.startswith("the proxy's own name: proxy.test: ")
+
+
 @pytest.mark.parametrize(
     ("status", "reason"), [("403 No", "refused"), ("502 Bad", "unreachable")]
 )
