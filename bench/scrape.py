@@ -94,7 +94,7 @@ def _report(issuer: Issuer, number: int) -> Report:
         clock_offset_seconds=shift - 1,
     )
     fetches = [builders.fetch(document) for document in Document]
-    tls = builders.tls(chain=tuple(builders.certificate(serial=n) for n in "123"))
+    tls = builders.tls(chain=tuple(builders.certificate(sha256=n * 64) for n in "123"))
     return builders.report(
         issuer=issuer,
         ended_timestamp_seconds=builders.NOW + number + shift,

@@ -41,8 +41,9 @@ NEW = issuer(name='quo"te', url="https://new.example.com/a\\b")
 
 def good(**changes):
     """A report in which every fact of a good probe is known."""
-    leaf, middle = certificate(), certificate(not_after_timestamp_seconds=NOW + 30 * 86_400)
-    root = certificate(not_before_timestamp_seconds=NOW - 3600, sha1="e" * 40)
+    leaf = certificate()
+    middle = certificate(not_after_timestamp_seconds=NOW + 30 * 86_400, sha256="d" * 64)
+    root = certificate(not_before_timestamp_seconds=NOW - 3600, sha1="e" * 40, sha256="e" * 64)
     served = tls(chain=(leaf, middle, root))
     policy = CachePolicy(
         directives=(
