@@ -23,17 +23,13 @@ def test_an_answer_that_came_in_time_is_taken_by_a_loop_that_comes_late(farm, fa
     """uvloop runs its timers first: they must look before they give up."""
     server = farm.nameserver(dns_hosts("127.0.0.1"), delay=0.2)
 
-    async def held() -> tuple[tuple[str, ...], float]:
+    async def held() -> tuple[str, ...]:
         watch = Stopwatch(1.0)
         asyncio.get_running_loop().call_later(0.1, time.sleep, 1.2)
-        got = await resolve("issuer.test", family=None, nameservers=(server,), stopwatch=watch)
-        return got, watch.now()
+        return await resolve("issuer.test", family=None, nameservers=(server,), stopwatch=watch)
 
     with asyncio.Runner(loop_factory=factory) as runner:
-        got, seconds = runner.run(held())
-
-    assert got == ("127.0.0.1",)
-    assert seconds < 1.0
+        assert runner.run(held()) == ("127.0.0.1",)
 
 
 async def test_nobody_at_the_name_servers_address_is_told_from_a_refusal(farm):
