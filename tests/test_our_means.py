@@ -95,6 +95,7 @@ async def test_a_probe_without_a_descriptor_blames_nobody(bench):
         report = await prober.probe(bench.issuer(port))
 
     assert verdict(report) == "discovery/internal/error"
+    assert report.failure is not None
     assert report.failure.detail == "out of file descriptors: raise the limit"
 
 

@@ -449,6 +449,7 @@ async def test_a_connection_with_leftovers_is_not_reused(bench, ending):
         is_tls13_only=lambda _: None,
     )
     got = await fetch(Document.DISCOVERY, URL + DISCOVERY_PATH, terms)
+    assert got.exchange is not None
     # The ending is there once there is something to read.
     await asyncio.to_thread(select.select, [got.exchange.connection._sock], [], [], 5)
 
