@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import ssl
-import time
 from typing import TYPE_CHECKING
 
 from exporter.chain import needed
@@ -113,13 +112,16 @@ TLS_REASONS: tuple[tuple[str, Stage, Reason], ...] = (
 )
 
 
-def from_tls(error: ssl.SSLError, chain: tuple[Certificate, ...]) -> Stopped:
-    """Name a TLS *error*; the served *chain* tells a gap in it from an unknown CA."""
+def from_tls(error: ssl.SSLError, chain: tuple[Certificate, ...], *, now: float) -> Stopped:
+    """Name a TLS *error* of *now* (Unix time).
+
+    The served *chain* tells a gap in it from an unknown CA, and which certificate has expired.
+    """
     if isinstance(error, ssl.SSLCertVerificationError):
         reason = VERIFY_CODES.get(error.verify_code, Reason.HANDSHAKE_FAILURE)
         if reason is Reason.UNKNOWN_CA and is_incomplete(chain):
             reason = Reason.INCOMPLETE_CHAIN
-        whose = _expired(chain) if reason is Reason.EXPIRED else ""
+        whose = _expired(chain, now) if reason is Reason.EXPIRED else ""
         return Stopped(Stage.TLS, reason, f"certificate: {error.verify_message}{whose}")
     if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
         return Stopped(Stage.TLS, Reason.CLOSED, "the peer closed during the handshake")
@@ -131,9 +133,8 @@ def from_tls(error: ssl.SSLError, chain: tuple[Certificate, ...]) -> Stopped:
     return Stopped(Stage.TLS, Reason.HANDSHAKE_FAILURE, words)
 
 
-def _expired(chain: Sequence[Certificate]) -> str:
+def _expired(chain: Sequence[Certificate], now: float) -> str:
     """Which one: OpenSSL does not say. None of those served when it was a trusted root."""
-    now = time.time()
     for one in (*chain[:1], *needed(chain)):
         if one.not_after_timestamp_seconds < now:
             return f": {clean(one.subject, 120) or 'one without a subject'}"

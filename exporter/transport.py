@@ -12,6 +12,7 @@ import errno
 import os
 import socket
 import ssl
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -158,7 +159,7 @@ class Connection:
         except ssl.SSLError as error:
             with contextlib.suppress(OSError, TimeoutError):
                 await self._flush(stopwatch)
-            raise from_tls(error, served_chain(session)) from error
+            raise from_tls(error, served_chain(session), now=time.time()) from error
         except OSError as error:
             raise from_os(error, Stage.TLS, self.address.ip) from error
         finally:
@@ -216,7 +217,7 @@ class Connection:
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 return b""
             except ssl.SSLError as error:
-                raise from_tls(error, ()) from error
+                raise from_tls(error, (), now=time.time()) from error
 
     def is_silent(self) -> bool:
         """Nothing waits to be read, and the peer has not gone: looked at, not waited for."""

@@ -92,8 +92,8 @@ ROWS = (
         Reason.REFUSED,
         title="The name server refuses the question",
         meaning="The name server answered REFUSED: it does not serve this client or this "
-        "name. That is most often a matter of the resolver used here, and then STS is not "
-        "hurt.",
+        "name. Or nobody answers at its address. That is most often a matter of the resolver "
+        "used here, and then STS is not hurt.",
         todo="Check `nameservers` in the exporter's configuration, or /etc/resolv.conf, and "
         "the server's list of allowed clients. If public resolvers are refused as well, the "
         "owner of the domain mends its delegation.",

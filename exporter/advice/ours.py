@@ -23,11 +23,12 @@ ROWS = (
     failure(
         Stage.INTERNAL,
         Reason.ERROR,
-        title="The exporter made a mistake",
-        meaning="A bug of this exporter ended the probe. It says nothing about the issuer: "
-        "STS may be well served.",
-        todo="Take the traceback from the exporter's log and report it to the project. Until "
-        "then judge this issuer by hand.",
+        title="The exporter could not do its work",
+        meaning="A bug of this exporter ended the probe, or its host ran out of descriptors or "
+        "memory. It says nothing about the issuer: STS may be well served.",
+        todo="Raise the limit that the detail names. If it names a bug, take the traceback "
+        "from the exporter's log and report it to the project. Until then judge this issuer "
+        "by hand.",
         cause=Cause.US,
         mark=Mark.INFERRED,
         command=TIMES,
