@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+import structlog
+
 from exporter.caching import policy, retry_after
 from exporter.clock import Stopwatch
 from exporter.documents import read_discovery, read_jwks
@@ -20,19 +22,23 @@ from exporter.judge import judge, url_failure
 from exporter.model import CachePolicy, Discovery, Failure, Fetch, Issuer, KeySet, Report
 from exporter.reasons import Document, Reason, Scope, Stage
 from exporter.tls12 import Tls12Looks
-from exporter.trust import Trust, trust
+from exporter.trust import UNREADABLE, Trust, trust
 
 if TYPE_CHECKING:
     from exporter.exchange import Exchange
 
 _ASKED_TO_WAIT = (429, 503)
 
+_logger = structlog.get_logger()
+
 
 class Prober:
     """Makes probes; keeps only what is dear to make again: trust, and the TLS 1.2 answers."""
 
     def __init__(self) -> None:
-        self._trusts: dict[tuple[str | None, int], Trust] = {}
+        # By `ca_file`, with the time at which that was changed.
+        self._trusts: dict[str | None, tuple[int, Trust]] = {}
+        self._unreadable: set[str | None] = set()
         self._loading = asyncio.Lock()
         self._tls12 = Tls12Looks()
 
@@ -41,14 +47,13 @@ class Prober:
 
         Returns:
             A `Report`, always. Only cancellation and our own bugs are raised.
-
-        Raises:
-            OSError, ssl.SSLError: The issuer's `ca_file` has gone since it was configured.
         """
         refused = url_failure(issuer.url, Document.DISCOVERY)
         if refused is not None:
             return _report(issuer, attempt, _Seen(started=time.time(), discovery=refused))
         trusted = await self._trust(issuer.ca_file)
+        if isinstance(trusted, Failure):
+            return _report(issuer, attempt, _Seen(started=time.time(), discovery=trusted))
         stopwatch = Stopwatch(issuer.timeout_seconds)
         terms = Terms(
             issuer=issuer,
@@ -61,15 +66,32 @@ class Prober:
         seen.fetches = await self._tls12.look(seen.fetches, terms)
         return _report(issuer, attempt, seen)
 
-    async def _trust(self, ca_file: str | None) -> Trust:
-        changed = 0 if ca_file is None else os.stat(ca_file).st_mtime_ns  # noqa: PTH116 - one local stat
-        key = (ca_file, changed)
+    async def _trust(self, ca_file: str | None) -> Trust | Failure:
+        """A file that has gone, or is half written, leaves its last good content in force."""
         async with self._loading:
-            if key not in self._trusts:
-                self._trusts = {k: v for k, v in self._trusts.items() if k[0] != ca_file}
-                # Reading the system's bundle takes 20 ms of CPU: not on the loop.
-                self._trusts[key] = await asyncio.to_thread(trust, ca_file)
-        return self._trusts[key]
+            try:
+                return await self._newest_trust(ca_file)
+            except UNREADABLE as error:
+                words = getattr(error, "strerror", None) or "it holds no certificate to trust"
+        if ca_file not in self._unreadable:
+            self._unreadable.add(ca_file)
+            _logger.warning("ca_file.unreadable", ca_file=ca_file, detail=words)
+        if ca_file in self._trusts:
+            return self._trusts[ca_file][1]
+        return Failure(
+            document=Document.DISCOVERY,
+            stage=Stage.INTERNAL,
+            reason=Reason.ERROR,
+            detail=f"ca_file {ca_file}: {words}",
+        )
+
+    async def _newest_trust(self, ca_file: str | None) -> Trust:
+        changed = 0 if ca_file is None else os.stat(ca_file).st_mtime_ns  # noqa: PTH116 - one local stat
+        if ca_file not in self._trusts or self._trusts[ca_file][0] != changed:
+            # Reading the system's bundle takes 20 ms of CPU: not on the loop.
+            self._trusts[ca_file] = changed, await asyncio.to_thread(trust, ca_file)
+        self._unreadable.discard(ca_file)
+        return self._trusts[ca_file][1]
 
 
 @dataclass(slots=True, kw_only=True)

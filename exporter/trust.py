@@ -42,6 +42,10 @@ _UNREADABLE = (
 )
 
 
+#: What reading a `ca_file` may raise; `ssl`'s errors are OSErrors.
+UNREADABLE = (OSError, *_UNREADABLE)
+
+
 @dataclass(frozen=True, slots=True)
 class Trust:
     """One set of trust settings, shared by every probe that has it.
@@ -68,7 +72,7 @@ def trust(ca_file: str | None) -> Trust:
     leaves of authorities without a list; docs/configuration.md tells the operator.
 
     Raises:
-        OSError, ssl.SSLError: *ca_file* cannot be read, or holds no certificate.
+        One of `UNREADABLE`: *ca_file* cannot be read, or holds no certificate.
     """
     roots: frozenset[str] = frozenset()
     if ca_file is not None:

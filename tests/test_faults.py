@@ -572,14 +572,28 @@ async def test_late_is_measured_and_still_judged(bench):
     assert len(report.key_set.keys) == 1
 
 
-async def test_an_authority_that_has_gone_is_loud(bench):
-    """A fault of ours or of our operator is raised, for the schedule to catch and count."""
-    with pytest.raises(FileNotFoundError):
-        await bench.probe(1, ca_file="/nowhere/root.pem")
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "No such file or directory"),
+        (b"", "it holds no certificate to trust"),
+        (b"-----BEGIN CERTIFICATE-----\nhalf", "it holds no certificate to trust"),
+    ],
+)
+async def test_without_its_ca_file_nothing_is_said_about_an_issuer(
+    bench, tmp_path, content, words
+):
+    path = tmp_path / "ca.pem"
+    if content is not None:
+        path.write_bytes(content)
+    report = await bench.probe(1, ca_file=str(path))
+
+    assert verdict(report) == "discovery/internal/error"
+    assert report.failure.detail == f"ca_file {path}: {words}"
 
 
 def test_every_stage_and_reason_was_reached_above():
-    """`internal/error` is made by the schedule, and tested there."""
+    """`internal/error` is told apart in the tests of the schedule and of our own means."""
     every = {(stage, reason) for stage, reasons in REASONS.items() for reason in reasons}
 
     assert every - REACHED == {(Stage.INTERNAL, Reason.ERROR)}

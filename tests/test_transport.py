@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
+from structlog.testing import capture_logs
 
 from exporter.clock import Stopwatch
 from exporter.faults import Stopped
@@ -511,6 +512,27 @@ async def test_trust_is_made_once_and_again_when_the_file_changes(bench, pki, tm
 
     assert (verdict(before), verdict(after)) == ("discovery/tls/unknown_ca", "usable")
     assert len(prober._trusts) == 1
+
+
+async def test_a_ca_file_that_goes_or_is_half_written_stays_in_force(bench, pki, tmp_path):
+    ca_file = tmp_path / "ca.pem"
+    whole = (pki / "root.pem").read_bytes()
+    port = bench.serve()
+    issuer = bench.issuer(port, ca_file=str(ca_file))
+    prober = Prober()
+    seen = []
+    with capture_logs() as logs:
+        for moment, content in enumerate([whole, None, whole[:300], whole, whole[:300]]):
+            ca_file.unlink(missing_ok=True)
+            if content is not None:
+                ca_file.write_bytes(content)
+                os.utime(ca_file, ns=(moment, moment))
+            seen += [verdict(await prober.probe(issuer)) for _ in range(2)]
+
+    assert set(seen) == {"usable"}
+    # Once for each time that it became so.
+    told = [line["detail"] for line in logs if line["event"] == "ca_file.unreadable"]
+    assert told == ["No such file or directory", "it holds no certificate to trust"]
 
 
 def _odd(extension, key=None):
