@@ -31,7 +31,7 @@ _INFLATE_STEP_BYTES = 64 * 1024
 # after so many nobody goes on, unless the limit allows as many KiB. A server that sends
 # every JSON token by itself needs some 3,000 for a set of 100 keys.
 _PIECES_PER_TURN = 200
-MAX_PIECES = 50_000
+MAX_PIECES = 10_000
 _HTTP2_SETTINGS = 4
 _HTTP = b"HTTP/"
 HTTP_OK = 200
