@@ -21,7 +21,7 @@ from tests.probing import KEYS, discovery, verdict
 from tests.servers import Handler, answering, dns_hosts, http
 from tests.stack import until
 
-SLOW = 0.15
+SLOW = 0.3
 
 
 def named(phases: Phases) -> dict[str, float]:
@@ -221,7 +221,8 @@ async def test_the_time_lost_on_a_connection_that_dies_is_the_key_sets(bench):
         second.duration_seconds - second.phases.transfer
     )
     began = second.started_timestamp_seconds - first.started_timestamp_seconds
-    assert began < SLOW
+    # It did not begin when the second try did.
+    assert began - first.duration_seconds < SLOW
     assert first.duration_seconds + second.duration_seconds <= report.duration_seconds
 
 

@@ -53,7 +53,7 @@ def scrape_configs(exporter: str) -> list[dict[str, Any]]:
     text = SHIPPED.read_text(encoding="utf-8").replace("localhost:10184", exporter)
     probe, own = yaml.safe_load(text)["scrape_configs"]
     probe["static_configs"] = [{"targets": ["good", "forbidding", "silent", "nobody"]}]
-    probe |= {"scrape_interval": "2s", "scrape_timeout": "1s"}
+    probe |= {"scrape_interval": "3s", "scrape_timeout": "2s"}
     own |= {"scrape_interval": "1s"}
     return [probe, own]
 
