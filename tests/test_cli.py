@@ -418,7 +418,10 @@ def test_a_check_means_the_same_when_standard_streams_are_closed(
     ended = in_a_shell(f"{call} {closed}")
 
     assert (ended.returncode, ended.stdout.partition(":")[0]) == (0, said)
-    assert in_a_shell(f"check https://127.0.0.1:1 {closed}").returncode == 1
+
+
+def test_an_unusable_issuer_is_so_without_standard_streams() -> None:
+    assert in_a_shell("check https://127.0.0.1:1 <&- >&- 2>&-").returncode == 1
 
 
 def test_a_report_that_cannot_be_written_says_nothing_of_the_issuer(

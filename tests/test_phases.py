@@ -21,7 +21,7 @@ from tests.probing import KEYS, discovery, verdict
 from tests.servers import Handler, answering, dns_hosts, http
 from tests.stack import until
 
-SLOW = 0.3
+SLOW = 0.25
 
 
 def named(phases: Phases) -> dict[str, float]:
