@@ -39,7 +39,7 @@ def no_descriptor_left() -> Iterator[None]:
 
 @pytest.fixture
 def without_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A kernel that was started with `ipv6.disable=1`."""
+    """In the place of a kernel started with `ipv6.disable=1`, which no test can have."""
 
     class Socket(socket.socket):
         def __init__(self, family: int = -1, *args: Any, **settings: Any) -> None:

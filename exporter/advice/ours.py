@@ -25,10 +25,11 @@ ROWS = (
         Reason.ERROR,
         title="The exporter could not do its work",
         meaning="A bug of this exporter ended the probe, or its host ran out of descriptors or "
-        "memory. It says nothing about the issuer: STS may be well served.",
-        todo="Raise the limit that the detail names. If it names a bug, take the traceback "
-        "from the exporter's log and report it to the project. Until then judge this issuer "
-        "by hand.",
+        "memory, or the issuer's `ca_file` cannot be read. It says nothing about the issuer: "
+        "STS may be well served.",
+        todo="Mend the file or raise the limit that the detail names. If it names a bug, take "
+        "the traceback from the exporter's log and report it to the project. Until then judge "
+        "this issuer by hand.",
         cause=Cause.US,
         mark=Mark.INFERRED,
         command=TIMES,
