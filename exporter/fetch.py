@@ -237,7 +237,6 @@ async def _open(target: Target, terms: Terms, trail: _Trail) -> Exchange:
     trail.begin(Phase.TLS)
     await connection.secure(
         target.host,
-        terms.trust.context,
         terms.trust,
         stopwatch,
         is_tls13_only=terms.is_tls13_only(target.origin),

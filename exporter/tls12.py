@@ -9,8 +9,10 @@ a connection of its own, once a day for each server, and takes no time that matt
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from exporter.clock import Stopwatch
@@ -18,10 +20,10 @@ from exporter.faults import Stopped
 from exporter.fetch import Target, Terms, target_of
 from exporter.reasons import Reason
 from exporter.transport import dial
+from exporter.trust import Trust
 
 if TYPE_CHECKING:
     from exporter.model import Fetch, Issuer
-    from exporter.trust import Trust
 
 INTERVAL_SECONDS = 24 * 3600.0
 #: A look that learnt nothing is not tried again with every probe: it costs the server a
@@ -72,7 +74,7 @@ class Tls12Looks:
         for seen in fetches if limit and not terms.issuer.proxy_url else ():
             if _speaks_tls13(seen) and self._is_due(way := _way(seen, terms.issuer)):
                 due[way] = seen
-        looks = (self._ask(way, seen, terms.trust, limit) for way, seen in due.items())
+        looks = (self._ask(way, seen, limit) for way, seen in due.items())
         await asyncio.gather(*looks)
         return tuple(self._told(seen, terms.issuer) for seen in fetches)
 
@@ -80,10 +82,10 @@ class Tls12Looks:
         answer = self._answers.get(way)
         return answer is None or answer.is_due()
 
-    async def _ask(self, way: _Way, seen: Fetch, trust: Trust, limit: float) -> None:
+    async def _ask(self, way: _Way, seen: Fetch, limit: float) -> None:
         # Before the look: one that is cancelled has been had as well.
         self._note(way, None)
-        self._note(way, await _ask(seen, way.origin.host, trust, Stopwatch(limit)))
+        self._note(way, await _ask(seen, way.origin.host, Stopwatch(limit)))
 
     def _note(self, way: _Way, is_tls13_only: bool | None) -> None:  # noqa: FBT001 - a fact
         answers = self._answers
@@ -113,7 +115,20 @@ def _way(seen: Fetch, issuer: Issuer) -> _Way:
     return _Way(target_of(seen.url).origin, issuer.connect_to, issuer.proxy_url)
 
 
-async def _ask(seen: Fetch, host: str, trust: Trust, stopwatch: Stopwatch) -> bool | None:
+@cache
+def _anybody() -> Trust:
+    """TLS 1.2 alone, and with whatever certificate: nothing is told over this connection.
+
+    So that an answer is of the protocol alone, and no authorities have to be loaded for it.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
+    return Trust(context)
+
+
+async def _ask(seen: Fetch, host: str, stopwatch: Stopwatch) -> bool | None:
     address = seen.address
     if address is None:
         return None
@@ -122,7 +137,7 @@ async def _ask(seen: Fetch, host: str, trust: Trust, stopwatch: Stopwatch) -> bo
     except Stopped:
         return None
     try:
-        await connection.secure(host, trust.context_tls12, trust, stopwatch)
+        await connection.secure(host, _anybody(), stopwatch)
     except Stopped as stopped:
         # This alert alone proves it, and OpenSSL, BoringSSL, Go and Java send it. A
         # `handshake_failure` may be about a cipher or a client certificate instead.

@@ -135,7 +135,6 @@ class Connection:
     async def secure(
         self,
         host: str,
-        context: ssl.SSLContext,
         trust: Trust,
         stopwatch: Stopwatch,
         *,
@@ -151,7 +150,7 @@ class Connection:
             Stopped: at stage `tls`, or `http/http2_only`.
         """
         name = host.removesuffix(".")
-        session = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
+        session = trust.context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
         is_verified = False
         try:
             await self._shake(session, stopwatch)

@@ -55,14 +55,12 @@ class Trust:
     A context with the system's bundle takes 20 ms of CPU to make, so it is made once.
 
     Attributes:
-        context: For the probe itself.
-        context_tls12: The same, but TLS 1.2 at the most.
+        context: What a handshake is made with.
         private_roots: SHA-256 of the certificates of the issuer's own `ca_file` that the
             system does not trust as well.
     """
 
     context: ssl.SSLContext
-    context_tls12: ssl.SSLContext
     private_roots: frozenset[str] = field(default_factory=frozenset)
 
 
@@ -84,7 +82,7 @@ def trust(ca_file: str | None) -> Trust:
             for c in x509.load_pem_x509_certificates(pem)
         )
         roots -= _system_roots()
-    return Trust(_context(ca_file), _context(ca_file, ssl.TLSVersion.TLSv1_2), roots)
+    return Trust(_context(ca_file), roots)
 
 
 def _system_roots() -> frozenset[str]:
@@ -112,16 +110,13 @@ def _roots_in(bundle: str | None, folders: tuple[str, ...]) -> frozenset[str]:
     return frozenset(roots)
 
 
-def _context(
-    ca_file: str | None, maximum: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED
-) -> ssl.SSLContext:
+def _context(ca_file: str | None) -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
     # One verdict on every machine: Debian's Python 3.11 would go down to TLS 1.0, and from
     # 3.13 on Python refuses chains that merely leave out an extension, as private CAs do.
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_flags &= ~(ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN)
-    context.maximum_version = maximum
     if ca_file is not None:
         context.load_verify_locations(cafile=ca_file)
         if context.cert_store_stats()["crl"]:

@@ -188,6 +188,20 @@ async def test_a_refusal_for_another_reason_proves_nothing(bench, farm, pki, ser
     assert Code.TLS13_ONLY not in {finding.code for finding in report.findings}
 
 
+async def test_any_certificate_proves_the_protocol(bench, pki, serve):
+    """The probe judges the certificate; the look asks for nothing but the version."""
+    expired = server_context(pki, "expired")
+
+    def answer(sock: socket.socket) -> None:
+        with sock, contextlib.suppress(OSError), expired.wrap_socket(sock, server_side=True):
+            pass
+
+    report = await Prober().probe(bench.issuer(serve(answer).port))
+
+    assert verdict(report) == "usable"
+    assert known(report)[0] is False
+
+
 async def test_two_backends_of_one_name_are_asked_apart(bench, farm, pki):
     """Blue and green behind one URL, told apart by `connect_to`."""
     prober, told = Prober(), []

@@ -17,6 +17,7 @@ from cryptography.x509.oid import NameOID
 from structlog.testing import capture_logs
 
 from exporter.clock import Stopwatch
+from exporter.demo.programs import free_port
 from exporter.faults import Stopped
 from exporter.fetch import Terms, _public, fetch, target_of
 from exporter.probe import Prober
@@ -27,11 +28,6 @@ from exporter.trust import read_certificate, trust
 from tests.authority import DAY, now, server_context, stranger
 from tests.probing import DISCOVERY_PATH, KEYS, URL, discovery, verdict
 from tests.servers import answering, dns_hosts, dns_reply, http, routed
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def codes(report) -> set[Code]:
@@ -480,7 +476,6 @@ def test_the_systems_trust_is_public():
     settings = trust(None)
 
     assert settings.private_roots == frozenset()
-    assert settings.context_tls12.maximum_version is ssl.TLSVersion.TLSv1_2
     assert settings.context.verify_mode is ssl.CERT_REQUIRED
 
 
