@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from bench.farm import DOMAIN
-from bench.process import HOST, BenchError, free_port, need, running, wait_for_port
+from bench.process import HOST, BenchError, need, running, wait_for_port
+from exporter.demo.programs import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bench.farm import DOMAIN
-from bench.process import HOST, BenchError, free_port, running
+from bench.process import HOST, BenchError, running
+from exporter.demo.programs import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
-from bench.process import HOST, free_port, need, running, wait_for_port
+from bench.process import HOST, need, running, wait_for_port
+from exporter.demo.programs import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -58,13 +58,6 @@ def need(tool: str, package: str) -> str:
     return found
 
 
-def free_port() -> int:
-    """A port of the loopback interface that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def running(command: Sequence[str], log: Path) -> Iterator[Process]:
     """Run *command*, its output in *log*, until the block is left.

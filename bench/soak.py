@@ -29,8 +29,9 @@ import yaml
 from bench import figures
 from bench.daemon import samples, scrape, wait_for_metrics
 from bench.figures import Row
-from bench.process import HOST, BenchError, free_port, running
+from bench.process import HOST, BenchError, running
 from exporter.demo.process import issuers
+from exporter.demo.programs import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -12,7 +12,7 @@ from bench.blackbox import blackbox
 from bench.daemon import exporter, write_config
 from bench.farm import Farm, prepare
 from bench.figures import Row, spread
-from bench.process import free_port
+from exporter.demo.programs import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable

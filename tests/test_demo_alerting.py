@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -16,9 +18,9 @@ import pytest
 import yaml
 from aiohttp.test_utils import TestClient, TestServer
 
-from exporter.demo import alerting, stack, wiring
+from exporter.demo import alerting, programs, stack, wiring
 from exporter.demo.pager import Pager
-from exporter.demo.programs import Program, free_address
+from exporter.demo.programs import Program, free_address, free_port
 from exporter.demo.wiring import Addresses, alertmanager_config, prometheus_config
 from tests.daemon import environment
 from tests.stack import ask, tool, until
@@ -148,6 +150,23 @@ def test_a_program_that_does_not_start_says_why(monkeypatch, tmp_path, capfd):
     assert capfd.readouterr().err == (
         "alertmanager did not start\nunknown flag --web.listen-address\n"
     )
+
+
+def test_a_free_port_is_none_that_somebody_gets_by_chance(monkeypatch):
+    """Neither a connection nor a server without a wish may have it before the program does."""
+    ephemeral = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii")
+    monkeypatch.setattr(programs, "_PORTS", range(19_000, 19_100))
+    with ExitStack() as taken:
+        port = free_port()
+        for other in {*range(19_000, 19_100)} - {port}:
+            with suppress(OSError):
+                taken.enter_context(socket.create_server(("127.0.0.1", other)))
+
+        assert port < int(ephemeral.split()[0])
+        assert free_port() == port
+
+        with socket.create_server(("127.0.0.1", port)), pytest.raises(OSError, match="hardly"):
+            free_port()
 
 
 async def test_a_program_that_does_not_end_is_ended(monkeypatch, tmp_path):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import socket
 import subprocess
 import time
 from contextlib import asynccontextmanager
@@ -19,6 +18,7 @@ from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.catalogue import METRICS, NAMES
+from exporter.demo.programs import free_address
 from exporter.exposition import Format, handler
 from exporter.families import FAMILIES
 from exporter.metric import Type
@@ -32,11 +32,6 @@ def tool(name: str) -> str:
     if found is None:
         pytest.fail(f"{name} is missing: apt-get install prometheus")
     return found
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @asynccontextmanager
@@ -73,7 +68,7 @@ async def prometheus(folder, target: str):
     ]
     config = folder / "prometheus.yml"
     config.write_text(json.dumps({"scrape_configs": jobs}))
-    address = f"127.0.0.1:{free_port()}"
+    address = free_address()
     process = await asyncio.create_subprocess_exec(
         tool("prometheus"),
         f"--config.file={config}",

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from structlog.testing import capture_logs
 
 from exporter.config import ConfigError
+from exporter.demo.programs import free_address
 from exporter.own_metrics import Own
 from exporter.web import server as server_module
 from tests.authority import issue
@@ -433,11 +434,6 @@ async def test_http2_is_refused_by_name_and_told_of(tmp_path: Path) -> None:
     assert [(line["event"], line["key"]) for line in logs] == [("web_config.ignored", "http2")]
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
 @asynccontextmanager
 async def prometheus(folder: Path, jobs: list[dict[str, Any]]) -> AsyncIterator[str]:
     """A real Prometheus with these scrape jobs; yields its API's URL."""
@@ -445,7 +441,7 @@ async def prometheus(folder: Path, jobs: list[dict[str, Any]]) -> AsyncIterator[
         pytest.fail("prometheus is missing: apt-get install prometheus")
     config = folder / "prometheus.yml"
     config.write_text(json.dumps({"scrape_configs": jobs}))
-    address = f"127.0.0.1:{free_port()}"
+    address = free_address()
     process = await asyncio.create_subprocess_exec(
         "prometheus",
         f"--config.file={config}",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
+from random import SystemRandom
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,6 +18,11 @@ if TYPE_CHECKING:
 #: Debian's name of the program, and its makers'.
 PROMETHEUS = ("prometheus",)
 ALERTMANAGER = ("prometheus-alertmanager", "alertmanager")
+
+_HOST = "127.0.0.1"
+# Linux gives those from 32768 on to connections, others from 49152 on; Kubernetes those from
+# 30000 on to services.
+_PORTS = range(20_000, 30_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,10 +39,24 @@ def program(names: tuple[str, ...]) -> str | None:
     return next(filter(None, map(shutil.which, names)), None)
 
 
+def free_port() -> int:
+    """A port of loopback that nobody listens on at this moment.
+
+    It is below those that a kernel gives to whoever wants any: one of them may be somebody
+    else's before the program that it is for has started.
+
+    Raises:
+        OSError: a hundred ports were taken.
+    """
+    for port in SystemRandom().sample(_PORTS, 100):
+        with suppress(OSError), socket.create_server((_HOST, port)):
+            return port
+    raise OSError(errno.EADDRINUSE, f"hardly a port from {_PORTS[0]} to {_PORTS[-1]} is free")
+
+
 def free_address() -> str:
-    """An address on loopback that nobody listens on at this moment."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return f"127.0.0.1:{listener.getsockname()[1]}"
+    """The loopback address with a `free_port`."""
+    return f"{_HOST}:{free_port()}"
 
 
 def prometheus(folder: Path, config: Mapping[str, object], address: str) -> Program:

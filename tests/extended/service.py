@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import urllib.request
@@ -20,6 +19,7 @@ import psutil
 import pytest
 
 from exporter.demo.process import issuers
+from exporter.demo.programs import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,11 +95,6 @@ class Machine:
         folder.mkdir(exist_ok=True)
         (folder / "test.conf").write_text(f"[Service]\n{drop_in}\n", encoding="utf-8")
         assert self.systemctl("daemon-reload") == 0
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
