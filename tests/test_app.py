@@ -27,6 +27,7 @@ from exporter.sharding import Shard, home
 from exporter.store import Store
 from exporter.web.listen import Address, ListenError, address_of, listen
 from tests import builders
+from tests.probing import URL as ISSUER_URL
 from tests.servers import answering
 
 if TYPE_CHECKING:
@@ -310,9 +311,15 @@ async def test_a_bug_in_loading_ends_nothing(
 
 
 async def test_a_probe_in_flight_does_not_hold_the_end_up(site: Site, bench: Bench) -> None:
-    port = bench.serve(answering("stall"))
+    is_asked = threading.Event()
+
+    async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        is_asked.set()
+        await answering("stall")(reader, writer)
+
+    port = bench.serve(stall)
     hanging = {
-        "url": "https://issuer.example.com",
+        "url": ISSUER_URL,
         "name": FIRST,
         "connect_to": f"127.0.0.1:{port}",
         "ca_file": str(bench.pki / "root.pem"),
@@ -321,7 +328,8 @@ async def test_a_probe_in_flight_does_not_hold_the_end_up(site: Site, bench: Ben
     site.write(hanging)
     with capture_logs() as logs:
         async with site.running():
-            await until(lambda: site.value("oidc_exporter_probes_in_flight"))
+            assert await asyncio.to_thread(is_asked.wait, PATIENCE_SECONDS)
+            assert await site.value("oidc_exporter_probes_in_flight") == 1
             began = time.monotonic()
 
     assert not [t for t in asyncio.all_tasks() if t.get_name() == f"probe {FIRST}"]
