@@ -35,6 +35,19 @@ def slowest(phases: Phases) -> str:
     return max(happened, key=lambda name: happened[name])
 
 
+async def undisturbed(attempt, is_true):
+    """What *attempt* (a coroutine function) returned, made again while a wish does not hold.
+
+    A starved machine makes the far end or ourselves late, and so the truth longer. Five times
+    in a row it does not; time that is told of the wrong phase is told so every time.
+    """
+    for _ in range(5):
+        result = await attempt()
+        if is_true(result):
+            break
+    return result
+
+
 async def slow_resolver(bench, farm):
     port = bench.serve()
     server = farm.nameserver(dns_hosts("127.0.0.1"), delay=SLOW)
@@ -116,11 +129,14 @@ async def slow_body(bench, _farm):
     ids=lambda value: getattr(value, "__name__", value),
 )
 async def test_the_slow_phase_is_named(bench, farm, make, phase):
-    report = await Prober().probe(await make(bench, farm))
-    fetch = report.fetches[0]
+    async def first():
+        report = await Prober().probe(await make(bench, farm))
+        return report.fetches[0].phases
 
-    assert slowest(fetch.phases) == phase
-    assert named(fetch.phases)[phase] >= SLOW * 0.95
+    phases = await undisturbed(first, lambda phases: slowest(phases) == phase)
+
+    assert slowest(phases) == phase
+    assert named(phases)[phase] >= SLOW * 0.95
 
 
 HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n"
@@ -137,7 +153,12 @@ HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n"
 )
 async def test_an_interim_response_is_no_answer_yet(bench, steps):
     """Until the final response begins, the issuer still thinks; its `Date` is of then."""
-    report = await bench.probe(bench.serve(None, answering(*steps)))
+    port = bench.serve(None, answering(*steps))
+
+    report = await undisturbed(
+        lambda: bench.probe(port),
+        lambda report: slowest(report.fetches[1].phases) == "processing",
+    )
     second = report.fetches[1]
 
     assert verdict(report) == "usable"
@@ -220,19 +241,25 @@ async def test_the_time_lost_on_a_connection_that_dies_is_the_key_sets(bench):
     assert second.first_byte_seconds == pytest.approx(
         second.duration_seconds - second.phases.transfer
     )
-    began = second.started_timestamp_seconds - first.started_timestamp_seconds
-    # It did not begin when the second try did.
-    assert began - first.duration_seconds < SLOW
+    # It began before the lost try, not with the second one: it would last beyond the end.
+    ended = second.started_timestamp_seconds + second.duration_seconds
+    assert ended < report.ended_timestamp_seconds + SLOW / 2
     assert first.duration_seconds + second.duration_seconds <= report.duration_seconds
 
 
 @pytest.mark.parametrize("seconds", [0.25, 0.4])
 async def test_the_timeout_is_that_timeout(bench, seconds):
     """Never earlier, and no rounding up to a whole second, which aiohttp's own would do."""
-    report = await bench.probe(bench.serve(answering("stall")), timeout_seconds=seconds)
+    port = bench.serve(answering("stall"))
+    bound = seconds + 0.5
+
+    report = await undisturbed(
+        lambda: bench.probe(port, timeout_seconds=seconds),
+        lambda report: report.duration_seconds < bound,
+    )
 
     assert verdict(report) == "discovery/http/timeout"
-    assert seconds * 0.98 <= report.duration_seconds < seconds + 0.5
+    assert seconds * 0.98 <= report.duration_seconds < bound
 
 
 @pytest.mark.parametrize(
@@ -296,24 +323,17 @@ class Holder:
 
 
 def probe_held(run, issuer, holder, seconds, is_true):
-    """The first fetch of a probe whose loop is held for *seconds*.
+    """The first fetch of a probe whose loop is held for *seconds*."""
 
-    A starved machine makes the far end late as well, and so the truth longer: the probe is
-    made again then, a few times. What the loop's delay adds by mistake, it adds every time.
-    """
-
-    async def main():
+    async def first():
         prober = Prober()
         await prober.probe(issuer)
         holder.arm(seconds)
-        return await prober.probe(issuer)
-
-    for _ in range(5):
-        report = run(main())
+        report = await prober.probe(issuer)
         assert report.fetches[0].failure is None
-        if is_true(report.fetches[0].phases):
-            break
-    return report.fetches[0]
+        return report.fetches[0]
+
+    return run(undisturbed(first, lambda fetch: is_true(fetch.phases)))
 
 
 def test_a_held_loop_does_not_falsify_the_first_byte(bench, run):
@@ -423,26 +443,29 @@ def test_the_end_of_a_stream_has_no_stamp():
 
 
 def test_the_kernel_tells_when_a_connection_was_made():
+    before = time.monotonic()
     near, far = pair()
     with near, far:
         fresh = connected_ago(near)
+        at_most = time.monotonic() - before
         time.sleep(0.1)
         old = connected_ago(near)
 
         assert fresh is not None
         assert old is not None
-        assert fresh < 0.09 < old < 5
+        assert fresh <= at_most + 0.01  # it counts in jiffies
+        assert old >= fresh + 0.09
 
 
 async def test_no_more_is_taken_off_than_was_waited():
     """Bytes that came before we began to wait were late by our own work."""
+    began = time.perf_counter()
     watch = Stopwatch(5)
     since = watch.now()
     await asyncio.sleep(0.02)
     watch.correct(since, 10.0)
 
-    assert 0.015 < watch.correction_seconds < 5
-    assert abs(watch.now() - since) < 0.01
+    assert 0.015 < watch.correction_seconds <= time.perf_counter() - began
 
 
 async def test_what_comes_unasked_is_late_for_itself_alone():
