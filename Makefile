@@ -26,6 +26,10 @@ PURE := exporter/advice/*,exporter/caching.py,exporter/chain.py,exporter/deadlin
 IMAGE := .bench/image
 MACHINE := .bench/machine
 
+# Python is started here hundreds of times. Where the environment forbids it to keep what it
+# has compiled, each start would compile every library again, and take twice as long.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test coverage check check-extended check-image check-service dist docs \

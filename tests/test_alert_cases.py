@@ -5,6 +5,7 @@ In a file of their own, which comes early: nothing else keeps a processor busy f
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -22,6 +23,8 @@ def test_alerts_fire_and_stay_silent_as_their_cases_say(path):
         capture_output=True,
         text=True,
         check=False,
+        # Fewer collections of garbage: a fifth of the time, for some megabytes more.
+        env=os.environ | {"GOGC": "400"},
     )
 
     assert run.returncode == 0, run.stdout + run.stderr
