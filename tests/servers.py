@@ -22,6 +22,12 @@ T = TypeVar("T")
 _LINGER_NONE = struct.pack("ii", 1, 0)
 
 
+async def settle() -> None:
+    """A transport takes a few turns of the loop to begin, and as many to end."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
 class Farm:
     """A thread that serves until the test ends."""
 
@@ -127,6 +133,17 @@ class Farm:
 
         return self.run(start())
 
+    async def end(self, one: Any) -> None:
+        """Close a server, or a transport.
+
+        Until 3.12 asyncio loses the socket of a connection that it has accepted and not begun
+        when its server closes: so that none is accepted any more, and then closed.
+        """
+        for sock in getattr(one, "sockets", ()):
+            self.loop.remove_reader(sock)
+        await settle()
+        one.close()
+
     def close(self) -> None:
         for sock in self._sockets:
             with contextlib.suppress(OSError):
@@ -135,12 +152,12 @@ class Farm:
 
         async def stop() -> None:
             for one in self._open:
-                one.close()
+                await self.end(one)
             tasks = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await asyncio.sleep(0)
+            await settle()
 
         asyncio.run_coroutine_threadsafe(stop(), self.loop).result(5)
         self.loop.call_soon_threadsafe(self.loop.stop)

@@ -59,14 +59,11 @@ class Site:
         self._routes |= {DISCOVERY_PATH: document, "/jwks": keys}
 
     def down(self) -> None:
-        self._farm.run(self._close())
+        self._farm.run(self._farm.end(self._server))
         # Bound and not listened on: nobody else gets the port, and the kernel refuses.
         self._port_kept = socket.socket()
         self._port_kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._port_kept.bind(("127.0.0.1", self.port))
-
-    async def _close(self) -> None:
-        self._server.close()
 
     def up(self) -> None:
         self._port_kept.close()
