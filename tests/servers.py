@@ -136,8 +136,8 @@ class Farm:
     async def end(self, one: Any) -> None:
         """Close a server, or a transport.
 
-        Until 3.12 asyncio loses the socket of a connection that it has accepted and not begun
-        when its server closes: so that none is accepted any more, and then closed.
+        asyncio (3.11) loses the socket of a connection that it has accepted and not begun
+        when its server closes: so none is accepted any more, and only then it closes.
         """
         for sock in getattr(one, "sockets", ()):
             self.loop.remove_reader(sock)
