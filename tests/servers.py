@@ -110,7 +110,9 @@ class Farm:
             self._sockets.append(filler)
         return listener.getsockname()[1], listener
 
-    def nameserver(self, answer: Callable[[bytes, int], bytes | None], delay: float = 0) -> str:
+    def nameserver(
+        self, answer: Callable[[bytes, int], bytes | None], delay: float = 0, port: int = 0
+    ) -> str:
         """A name server on UDP: *answer* gets the question and its type."""
 
         class Protocol(asyncio.DatagramProtocol):
@@ -126,7 +128,7 @@ class Farm:
 
         async def start() -> str:
             transport, _ = await self.loop.create_datagram_endpoint(
-                Protocol, local_addr=("127.0.0.1", 0)
+                Protocol, local_addr=("127.0.0.1", port)
             )
             self._open.append(transport)
             return f"127.0.0.1:{transport.get_extra_info('sockname')[1]}"

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from exporter.demo.programs import alertmanager, free_address, prometheus
+from exporter.demo.programs import alertmanager, free_address, free_port, prometheus
 from exporter.demo.wiring import DEPLOY, Addresses, alertmanager_config, prometheus_config
 from exporter.durations import parse_duration
 from tests.authority import server_context
@@ -49,7 +49,8 @@ class Site:
         self._context = server_context(pki)
         self._routes: dict[str, Any] = {}
         self.mend()
-        self.port = farm.serve(routed(self._routes), self._context)
+        # It is given back and taken again: none that a connection may get meanwhile.
+        self.port = farm.serve(routed(self._routes), self._context, port=free_port())
         self._server = farm._open[-1]
 
     def mend(self) -> None:

@@ -176,9 +176,10 @@ async def test_a_truncated_answer_is_asked_for_again_over_tcp(farm):
         reply = dns_reply(question)
         return reply[:2] + b"\x83\x80" + reply[4:]
 
-    server = farm.nameserver(truncated)
-    port = int(server.rpartition(":")[2])
+    # One that nobody has by chance, over UDP or TCP.
+    port = free_port()
     farm.serve(over_tcp, port=port)
+    server = farm.nameserver(truncated, port=port)
     got = await resolve(
         "issuer.test", family=Family.IPV4, nameservers=(server,), stopwatch=Stopwatch(4)
     )
