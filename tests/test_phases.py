@@ -329,11 +329,13 @@ def probe_held(run, issuer, holder, seconds, is_true):
         prober = Prober()
         await prober.probe(issuer)
         holder.arm(seconds)
-        report = await prober.probe(issuer)
-        assert report.fetches[0].failure is None
-        return report.fetches[0]
+        return (await prober.probe(issuer)).fetches[0]
 
-    return run(undisturbed(first, lambda fetch: is_true(fetch.phases)))
+    fetch = run(
+        undisturbed(first, lambda fetch: fetch.failure is None and is_true(fetch.phases))
+    )
+    assert fetch.failure is None
+    return fetch
 
 
 def test_a_held_loop_does_not_falsify_the_first_byte(bench, run):
