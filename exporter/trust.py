@@ -81,42 +81,71 @@ def trust(ca_file: str | None) -> Trust:
             hashlib.sha256(c.public_bytes(Encoding.DER)).hexdigest()
             for c in x509.load_pem_x509_certificates(pem)
         )
-        roots -= _system_roots()
+        roots -= _system().sha256
     return Trust(_context(ca_file), roots)
 
 
-def _system_roots() -> frozenset[str]:
-    """SHA-256 of what the system trusts: many a `ca_file` holds its bundle as well."""
+@dataclass(frozen=True, slots=True)
+class _System:
+    """The authorities that this machine trusts.
+
+    Attributes:
+        files: In PEM; together they hold all of them.
+        sha256: Of each of their certificates: many a `ca_file` holds them as well.
+    """
+
+    files: tuple[str, ...]
+    sha256: frozenset[str]
+
+
+def _system() -> _System:
+    """What OpenSSL was built to trust, or what `SSL_CERT_FILE` and `SSL_CERT_DIR` name."""
     paths = ssl.get_default_verify_paths()
     folders = os.environ.get(paths.openssl_capath_env, paths.openssl_capath)
-    return _roots_in(paths.cafile, tuple(filter(None, folders.split(os.pathsep))))
+    return _system_in(paths.cafile, tuple(filter(None, folders.split(os.pathsep))))
 
 
 _PEM = re.compile(b"-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----", re.DOTALL)
 
 
 @lru_cache(maxsize=1)
-def _roots_in(bundle: str | None, folders: tuple[str, ...]) -> frozenset[str]:
-    # OpenSSL opens a file of a folder when a chain asks for it, and shows none before: they are
-    # read here, and only unpacked, which for all of Debian's takes a hundredth of a second.
-    files = [Path(bundle)] if bundle else []
+def _system_in(bundle: str | None, folders: tuple[str, ...]) -> _System:
+    files = [bundle] if bundle else []
     for folder in folders:
-        files += Path(folder).glob("[0-9a-f]*.[0-9]")
+        files += sorted(map(str, Path(folder).glob("[0-9a-f]*.[0-9]")))
+    telling: list[str] = []
     roots: set[str] = set()
     for file in files:
-        with suppress(OSError, ValueError):
-            for block in _PEM.findall(file.read_bytes()):
+        found = _roots_of(file)
+        # Debian's folder repeats its bundle, a file for each authority. OpenSSL may read
+        # what we cannot.
+        if not found or not found <= roots:
+            telling.append(file)
+            roots |= found
+    return _System(tuple(telling), frozenset(roots))
+
+
+def _roots_of(file: str) -> set[str]:
+    # Only unpacked, which for all of Debian's takes a hundredth of a second.
+    roots = set()
+    with suppress(OSError):
+        for block in _PEM.findall(Path(file).read_bytes()):
+            with suppress(ValueError):
                 roots.add(hashlib.sha256(base64.b64decode(block)).hexdigest())
-    return frozenset(roots)
+    return roots
 
 
 def _context(ca_file: str | None) -> ssl.SSLContext:
-    context = ssl.create_default_context()
+    # Not create_default_context: from Python 3.13 on it refuses chains that merely leave out
+    # an extension, as private CAs do; and OpenSSL would list the system's folder, on the loop,
+    # for every intermediate that a server sends.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    for file in _system().files:
+        with suppress(OSError):
+            context.load_verify_locations(cafile=file)
     context.set_alpn_protocols(["http/1.1"])
-    # One verdict on every machine: Debian's Python 3.11 would go down to TLS 1.0, and from
-    # 3.13 on Python refuses chains that merely leave out an extension, as private CAs do.
+    # One verdict on every machine: Debian's Python 3.11 would go down to TLS 1.0.
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.verify_flags &= ~(ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN)
     if ca_file is not None:
         context.load_verify_locations(cafile=ca_file)
         if context.cert_store_stats()["crl"]:

@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from exporter.chain import needed
+from exporter.probe import Prober
 from exporter.trust import _read, _remembered, read_certificate
 from tests.authority import (
     AIA,
@@ -153,6 +154,64 @@ async def test_a_public_root_stays_public_where_the_ca_file_holds_it_too(
     assert (verdict(public), verdict(private)) == ("usable", "usable")
     assert public.fetches[0].tls.is_public_ca is True
     assert private.fetches[0].tls.is_public_ca is False
+
+
+def hashed_folder(monkeypatch, folder: Path) -> Path:
+    """The system trusts what is in this folder, and no bundle."""
+    system = folder / "system"
+    system.mkdir()
+    monkeypatch.setenv("SSL_CERT_FILE", str(folder / "none.pem"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(system))
+    return system
+
+
+def hash_of(common_name: str) -> str:
+    """What OpenSSL calls an authority in a folder: a hash of its name in lower case, as DER."""
+
+    def der(tag: int, content: bytes) -> bytes:
+        return bytes([tag, len(content)]) + content
+
+    text = der(0x0C, common_name.lower().encode())
+    name = der(0x31, der(0x30, bytes.fromhex("0603550403") + text))
+    return hashlib.sha1(name).digest()[3::-1].hex()
+
+
+async def test_no_probe_looks_into_the_systems_folder(bench, monkeypatch, tmp_path):
+    """OpenSSL would for each intermediate: a list of 300 files, on a loop that takes times."""
+    system = hashed_folder(monkeypatch, tmp_path)
+    of_root = system / f"{hash_of('Test Root')}.0"
+    of_root.write_bytes(root().certificate.public_bytes(Encoding.PEM))
+    prober = Prober()
+    whole = await prober.probe(bench.issuer(bench.serve(), ca_file=None))
+    between = system / f"{hash_of('Test Intermediate')}.0"
+    between.write_bytes(intermediate().certificate.public_bytes(Encoding.PEM))
+    gap = await prober.probe(bench.issuer(bench.serve(vice="incomplete_chain"), ca_file=None))
+
+    assert [verdict(whole), verdict(gap)] == ["usable", "discovery/tls/incomplete_chain"]
+
+
+@pytest.mark.parametrize(
+    "other", ["-----BEGIN CERTIFICATE-----\nA\n-----END CERTIFICATE-----\n", "", None]
+)
+async def test_a_file_of_the_system_that_cannot_be_read_takes_none_of_the_others_along(
+    bench, monkeypatch, tmp_path, other
+):
+    system = hashed_folder(monkeypatch, tmp_path)
+    (system / "0a1b2c3d.1").write_bytes(root().certificate.public_bytes(Encoding.PEM))
+    if other is None:
+        (system / "0a1b2c3d.0").symlink_to("gone")
+    else:
+        (system / "0a1b2c3d.0").write_text(other)
+
+    assert verdict(await bench.probe(bench.serve(), ca_file=None)) == "usable"
+
+
+async def test_what_only_openssl_can_read_is_left_to_it(bench, monkeypatch, tmp_path):
+    """A certificate with what it is trusted for: of OpenSSL's own kind, and rare."""
+    pem = root().certificate.public_bytes(Encoding.PEM).replace(b" CERT", b" TRUSTED CERT")
+    (hashed_folder(monkeypatch, tmp_path) / "0a1b2c3d.0").write_bytes(pem)
+
+    assert verdict(await bench.probe(bench.serve(), ca_file=None)) == "usable"
 
 
 async def test_a_revocation_list_refuses_the_leaves_of_authorities_that_have_none(
