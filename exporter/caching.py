@@ -64,9 +64,17 @@ def policy(headers: Sequence[tuple[str, str]], *, received: float) -> CachePolic
         is_cacheable=all(d.directive is not Directive.NO_CACHE for d in directives),
         max_age_seconds=_lifetime(headers, directives, date=date, received=received),
         age_seconds=age,
-        # A shared cache hands out the origin's Date: it was right `Age` seconds ago.
-        clock_offset_seconds=None if date is None else date + (age or 0.0) - received,
+        clock_offset_seconds=None if date is None else _offset(date - received, age or 0.0),
     )
+
+
+def _offset(seconds: float, age: float) -> float:
+    """By how much the clock is ahead, from a Date that is so many *seconds* ahead of ours.
+
+    A shared cache hands out the origin's Date, which was right *age* seconds ago, or writes
+    one of its own (Fastly does): only what both readings leave over is proven.
+    """
+    return min(seconds, seconds + age, key=abs)
 
 
 def retry_after(headers: Sequence[tuple[str, str]], *, received: float) -> float | None:

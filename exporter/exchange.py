@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 import h11
 
+from exporter.codings import applied
 from exporter.faults import Stopped, from_os
 from exporter.reasons import Phase, Reason, Stage
+from exporter.text import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -135,7 +137,8 @@ class Exchange:
         raise Stopped(Stage.HTTP, Reason.MALFORMED_RESPONSE, "no final response came")
 
     async def _read_body(self, limit: int, stopwatch: Stopwatch) -> bytes:
-        decode = _decoder(self._header("content-encoding"), limit)
+        encodings = [value for key, value in self.headers if key == "content-encoding"]
+        decode = _decoder(applied(encodings), limit)
         declared = self._header("content-length")
         # An encoding for the transfer overrides the length (RFC 9112 6.3).
         is_declared = declared.isdigit() and not self._header("transfer-encoding")
@@ -298,15 +301,13 @@ class _Inflate(_Plain):
             raise Stopped(Stage.BODY, Reason.DECOMPRESS, "the compressed body is cut short")
 
 
-def _decoder(content_encoding: str, limit: int) -> _Plain:
-    coding = content_encoding.strip().lower()
-    if coding in ("", "identity"):
+def _decoder(codings: tuple[str, ...], limit: int) -> _Plain:
+    if not codings:
         return _Plain(limit)
-    if coding in ("gzip", "x-gzip", "deflate"):
-        return _Inflate(limit, may_be_bare=coding == "deflate")
-    raise Stopped(
-        Stage.BODY, Reason.CONTENT_ENCODING, f"Content-Encoding {content_encoding[:80]!r}"
-    )
+    if codings in (("gzip",), ("x-gzip",), ("deflate",)):
+        return _Inflate(limit, may_be_bare=codings == ("deflate",))
+    words = f"Content-Encoding {listed(list(codings))}"
+    raise Stopped(Stage.BODY, Reason.CONTENT_ENCODING, words)
 
 
 def _too_large(limit: int) -> Stopped:

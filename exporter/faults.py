@@ -142,13 +142,18 @@ def _expired(chain: Sequence[Certificate], now: float) -> str:
 
 
 def is_incomplete(chain: tuple[Certificate, ...]) -> bool:
-    """The served *chain* stops at a leaf whose issuer could be fetched but was not sent.
+    """The served *chain* lacks the leaf's issuer, which could be fetched but was not sent.
 
     OpenSSL says "unable to get local issuer certificate" both for an unknown CA and for a
-    missing intermediate. A leaf that stands alone and says where its issuer's certificate
-    lies (`caIssuers`, RFC 5280 4.2.2.1; every public CA writes it) lacks an intermediate.
+    missing intermediate. A leaf beside which its issuer does not stand, and that says where
+    that one's certificate lies (`caIssuers`, RFC 5280 4.2.2.1; every public CA writes it),
+    lacks an intermediate; what else was sent, the root or a predecessor, does not help.
     """
-    return len(chain) == 1 and not chain[0].is_self_issued and chain[0].has_issuer_url
+    if not chain:
+        return False
+    leaf, *rest = chain
+    is_alone = not leaf.is_self_issued and all(one.subject != leaf.issuer for one in rest)
+    return is_alone and leaf.has_issuer_url
 
 
 _NOBODY_THERE = "ARES_ECONNREFUSED"

@@ -30,6 +30,9 @@ USER_AGENT = (
     f"oidc-issuer-exporter/{__version__} "
     "(+https://github.com/oidc-issuer-exporter/oidc-issuer-exporter)"
 )
+# Not JSON alone: Kubernetes' API server calls its key set `application/jwk-set+json`, and
+# answers 406 where that is not welcome. Without blanks, for those who do not trim them.
+_ACCEPT = "application/json,application/jwk-set+json,*/*;q=0.1"
 _HTTPS_PORT = 443
 # Everything that may stand in a path or query as it is (RFC 3986 3.3, 3.4), `%` included:
 # what the issuer has escaped stays escaped.
@@ -302,7 +305,7 @@ def _headers(target: Target, issuer: Issuer) -> list[tuple[str, str]]:
     return [
         ("Host", target.host_header),
         ("User-Agent", issuer.user_agent or USER_AGENT),
-        ("Accept", "application/json"),
+        ("Accept", _ACCEPT),
         # The plain document; a body compressed all the same is decompressed.
         ("Accept-Encoding", "identity"),
     ]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from exporter.caching import retry_after
 from exporter.chain import extras, is_out_of_order
+from exporter.codings import unknown
 from exporter.keys import LIMITED, MOST_KEYS
 from exporter.model import Discovery, Finding, KeySet
 from exporter.reasons import LEVELS, CacheHeader, Code, Directive, Document, Level, Scope
@@ -51,6 +52,7 @@ _ON_KEYS = {
     Code.ENCRYPTION_USE: "for encryption only",
     Code.X5C_CONFLICT: "with an x5c that is of another key or cannot be read",
     Code.WEAK_KEY: "RSA under 2048 bits",
+    Code.MALFORMED_KEY: "whose numbers are missing or wrong",
     Code.UNSUPPORTED_KEY: "of a kind that STS does not take",
     Code.PRIVATE_KEY_EXPOSED: "published with their private part",
 }
@@ -144,6 +146,9 @@ def _in_headers(fetch: Fetch) -> Found:
     if media not in ("application/json", "text/json") and not media.endswith("+json"):
         said = f"it is sent as {quoted(media, 60)}" if media else "it is sent without a type"
         yield Code.CONTENT_TYPE, f"{said}, not as JSON"
+    words = [quoted(word, 60) for word in unknown(fetch.header_lines("content-encoding"))]
+    if words:
+        yield Code.UNKNOWN_ENCODING, f"Content-Encoding says {listed(words)}"
 
 
 def _in_directives(policy: CachePolicy) -> Found:

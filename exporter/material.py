@@ -42,7 +42,7 @@ class Material:
 
     Attributes:
         numbers: None when *fault* says why not.
-        code: The finding that goes with *fault*, if any.
+        code: The finding that goes with *fault*.
         is_malformed: A member is there and is not base64url.
     """
 
@@ -62,7 +62,7 @@ def rsa_material(entry: Mapping[str, object]) -> Material:
     # With an even modulus, an exponent of 1, or one beyond the modulus, no RSA signature means
     # anything: RFC 8017 3.1 rules them out, and libraries refuse to load such a key.
     if n % 2 == 0 or e % 2 == 0 or not 1 < e < n:
-        return Material(fault="n and e are no RSA key")
+        return Material(fault="n and e are no RSA key", code=Code.MALFORMED_KEY)
     return Material(bits=n.bit_length(), numbers=rsa.RSAPublicNumbers(e, n))
 
 
@@ -81,12 +81,12 @@ def ec_material(entry: Mapping[str, object], *, is_proven: bool) -> Material:
     for member, value in zip("xy", octets, strict=True):
         if len(value) != size:
             fault = f"{member} has {len(value)} octets where {name} has {size}"
-            return Material(bits=curve.key_size, fault=fault)
+            return Material(bits=curve.key_size, fault=fault, code=Code.MALFORMED_KEY)
     x, y = (int.from_bytes(value) for value in octets)
     numbers = ec.EllipticCurvePublicNumbers(x, y, curve)
     if is_proven and not _is_on_curve(numbers):
         fault = f"x and y are no point on {name}"
-        return Material(bits=curve.key_size, fault=fault)
+        return Material(bits=curve.key_size, fault=fault, code=Code.MALFORMED_KEY)
     return Material(bits=curve.key_size, numbers=numbers)
 
 
@@ -115,12 +115,14 @@ def _octets(entry: Mapping[str, object], *names: str) -> tuple[bytes, ...] | Mat
     """The members *names*, decoded, or what is wrong with the first bad one."""
     absent = [name for name in names if entry.get(name) in (None, "")]
     if absent:
-        return Material(fault=f"no {' and no '.join(absent)}")
+        fault = f"no {' and no '.join(absent)}"
+        return Material(fault=fault, code=Code.MALFORMED_KEY)
     values = []
     for name in names:
         text = entry[name]
         if not isinstance(text, str) or not _BASE64URL.fullmatch(text) or len(text) % 4 == 1:
-            return Material(fault=f"{name} is not base64url", is_malformed=True)
+            fault = f"{name} is not base64url"
+            return Material(fault=fault, code=Code.MALFORMED_KEY, is_malformed=True)
         values.append(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     return tuple(values)
 

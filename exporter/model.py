@@ -227,7 +227,8 @@ class CachePolicy:
         max_age_seconds: The explicit freshness lifetime (RFC 9111 4.2.1); None when there
             is none.
         age_seconds: The response's `Age`; None when absent or malformed.
-        clock_offset_seconds: The response's `Date` minus our clock; None without a `Date`.
+        clock_offset_seconds: The response's `Date` minus our clock, less what its `Age` may
+            explain; None without a `Date`.
     """
 
     directives: tuple[CacheDirective, ...] = ()

@@ -187,8 +187,9 @@ def test_a_failure_belongs_to_its_cause(stage: Stage, reason: Reason):
         ),
         (
             Cause.KEYS,
-            """content_type unsupported_alg missing_kid duplicate_kid key_ops encryption_use
-            x5c_conflict weak_key unsupported_key private_key_exposed keys_near_limit""",
+            """content_type unknown_encoding unsupported_alg missing_kid duplicate_kid key_ops
+            encryption_use x5c_conflict weak_key malformed_key unsupported_key
+            private_key_exposed keys_near_limit""",
         ),
     ],
 )

@@ -17,8 +17,8 @@ PACKAGE = Path(__file__).parent.parent / "exporter"
 PARTS = {
     "words and facts": "reasons model",
     "configuration": "durations config",
-    "judgement": "text urls caching strict_json material keys documents chain findings judge"
-    " advice",
+    "judgement": "text urls caching codings strict_json material keys documents chain findings"
+    " judge advice",
     "the network": "clock faults resolve trust transport exchange fetch tls12 probe",
     "keeping": "metric history state samples family families own_metrics store exposition reply"
     " catalogue",

@@ -271,6 +271,10 @@ def test_a_date_has_three_forms(text, expected):
         ({"date": date(NOW - 200)}, -200),
         # Date is that of the origin: a cache has had it for 5059 seconds, and nobody is late.
         ({"date": date(NOW - 5059), "age": "5059"}, 0),
+        ({"date": date(NOW - 5059 + 200), "age": "5059"}, 200),
+        # A cache that writes a Date of its own, as Fastly does.
+        ({"date": date(NOW), "age": "1800"}, 0),
+        ({"date": date(NOW + 200), "age": "1800"}, 200),
         ({"date": date(NOW - 200), "age": "no"}, -200),
         ({"age": "5"}, None),
     ],

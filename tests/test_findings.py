@@ -335,7 +335,7 @@ def test_a_published_secret_is_an_emergency_and_nothing_else_is():
     keys = key_set(*(key(code.value, codes=(code,)) for code in Code))
     levels = {code: finding.level for code, finding in found(fact=keys).items()}
 
-    assert len(levels) == 8
+    assert len(levels) == 9
     assert {c for c, level in levels.items() if level is Level.FAILURE} == {
         Code.PRIVATE_KEY_EXPOSED
     }

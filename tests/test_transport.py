@@ -472,6 +472,24 @@ async def test_a_redirect_is_shown_without_its_secrets(bench, location, shown):
     assert report.fetches[0].redirect == shown
 
 
+async def test_a_server_may_insist_on_the_media_type_of_a_key_set(bench):
+    """As Kubernetes' API server does: 406 to a client that wants `application/json` alone.
+
+    By the rule of the library that it is built with, which compares what it produces with
+    each type that is accepted, without regard to quality.
+    """
+
+    async def picky(reader, writer):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        accept = next(line for line in head.splitlines() if line.startswith("accept:"))
+        types = [t.partition(";")[0] for t in accept.removeprefix("accept:").strip().split(",")]
+        is_good = "application/jwk-set+json" in types or "*/*" in types
+        writer.write(http(KEYS) if is_good else http("", "406 Not Acceptable"))
+        await writer.drain()
+
+    assert verdict(await bench.probe(bench.serve(None, picky))) == "usable"
+
+
 def test_the_systems_trust_is_public():
     """Without a `ca_file`, what verifies is public by definition."""
     settings = trust(None)

@@ -230,6 +230,21 @@ async def test_a_revocation_list_refuses_the_leaves_of_authorities_that_have_non
     assert other.failure.detail == "certificate: unable to get certificate CRL"
 
 
+@pytest.mark.parametrize(
+    "beside",
+    [
+        pytest.param(root, id="the root"),
+        pytest.param(lambda: identity("incomplete_chain"), id="the leaf again"),
+        pytest.param(stranger, id="another intermediate"),
+    ],
+)
+async def test_an_intermediate_is_missing_whatever_else_is_sent(bench, tmp_path, beside):
+    der = beside().certificate.public_bytes(Encoding.DER)
+    report = await bench.probe(serve_chain(bench, tmp_path, "incomplete_chain", der))
+
+    assert verdict(report) == "discovery/tls/incomplete_chain"
+
+
 async def test_an_expired_root_over_the_trusted_one_is_not_needed(bench):
     """So ended AddTrust and DST Root X3, long after newer roots had been trusted."""
     report = await bench.probe(bench.serve(vice="expired_cross_sign"))

@@ -190,6 +190,18 @@ ROWS = (
         command=HEADERS,
     ),
     finding(
+        Code.UNKNOWN_ENCODING,
+        title="Content-Encoding names something that is no compression",
+        meaning="The document is sent as it is, under a name such as `utf-8` or `aws-chunked` "
+        "where a compression should stand. Most clients pass over it; what STS does is not "
+        "known.",
+        todo="The issuer's operator removes the header. On S3 it is metadata of the object, "
+        "often set where the character set was meant.",
+        cause=Cause.KEYS,
+        mark=Mark.INFERRED,
+        command=HEADERS,
+    ),
+    finding(
         Code.REQUIRED_FIELD_MISSING,
         title="The discovery document lacks fields that AWS asks for",
         meaning="AWS's list of prerequisites names more than `issuer` and `jwks_uri`. Issuers "
@@ -280,6 +292,19 @@ ROWS = (
         command=KEYS,
     ),
     finding(
+        Code.MALFORMED_KEY,
+        title="A key's numbers are missing or wrong",
+        meaning="Its n and e, or x and y, are missing, are not base64url without padding, or "
+        "make no key. While another key signs, nobody notices; when the issuer changes over to "
+        "this one, every token fails.",
+        todo="The issuer's operator publishes the key anew before it signs, by a library "
+        "rather than by hand: base64url, no `=`, coordinates in their full length.",
+        cause=Cause.KEYS,
+        mark=Mark.INFERRED,
+        command=JSON,
+        error=NO_KEY,
+    ),
+    finding(
         Code.UNSUPPORTED_KEY,
         title="A key is of a kind that STS does not use",
         meaning="STS verifies with RSA and with EC on P-256, P-384 and P-521, and with keys "
@@ -321,7 +346,8 @@ ROWS = (
         meaning="STS was seen to tolerate 300 seconds between a token's times and its own "
         "clock. An issuer further off signs tokens that are not valid yet, or no longer.",
         todo="Check this machine's clock first. If it is right, the issuer's operator mends "
-        "time synchronisation there; an answer from a cache with an old Date looks the same.",
+        "time synchronisation there; an answer from a cache with an old Date and no Age looks "
+        "the same.",
         cause=Cause.TRUST,
         mark=Mark.CAPTURED,
         command='date -u; curl -sS -D - -o /dev/null "$URL" | grep -i "^date:"',
