@@ -47,6 +47,9 @@ if TYPE_CHECKING:
 _SLOW_SECONDS = 10.0
 #: Differs from every digest, so that the next look at the files leads to a reload.
 _NOT_SEEN = "not seen"
+#: A file that is being written, into what is already there, may end in the midst of a list.
+_SETTLE_SECONDS = 1.0
+_MOST_SETTLES = 10
 #: What is left of the second that a shutdown may take.
 _THREADS_SECONDS = 0.2
 
@@ -83,6 +86,8 @@ class Daemon:
         self._options = options
         self._config = options.shard.of(config)
         self._seen = config.sha256
+        # What was wrong with the latest configuration, if it was refused.
+        self._refusal: str | None = None
         self._store = Store()
         self._store.own.sharded(options.shard.ordinal, options.shard.total)
         self._prober = Prober()
@@ -146,7 +151,7 @@ class Daemon:
     def _status(self) -> str:
         return f"watching {len(self._config.issuers)} issuers"
 
-    async def _reload_issuers(self) -> None:
+    async def _reload_issuers(self, *, is_again: bool = False) -> None:
         try:
             # Files may be many, and on a network: not on the loop.
             with self._told_if_slow():
@@ -156,8 +161,11 @@ class Daemon:
             await self._follow(config)
         except Exception as error:
             self._store.own.load_failed()
-            log.config_rejected(error)
+            if not is_again or str(error) != self._refusal:
+                log.config_rejected(error)
+            self._refusal = str(error)
             raise
+        self._refusal = None
         _logger.info(
             "config.reloaded",
             issuers=len(config.issuers),
@@ -222,12 +230,31 @@ class Daemon:
         """Reload when the content of the files has changed, however they were replaced."""
         while True:
             await asyncio.sleep(seconds)
-            with self._told_if_slow():
-                found = await asyncio.to_thread(digest, self._options.config_files)
+            found = await self._look()
             if found != self._seen:
-                # Before it is tried: what is refused is refused once, not at every look.
-                self._seen = found
+                # Before it is tried: what is refused is told of once, not at every look.
+                self._seen = await self._settled(found, min(seconds, _SETTLE_SECONDS))
                 await self._reload_quietly()
+            elif self._refusal is not None:
+                await self._retry()
+
+    async def _look(self) -> str:
+        with self._told_if_slow():
+            return await asyncio.to_thread(digest, self._options.config_files)
+
+    async def _settled(self, found: str, pause_seconds: float) -> str:
+        for _ in range(_MOST_SETTLES):
+            await asyncio.sleep(pause_seconds)
+            before, found = found, await self._look()
+            if found == before:
+                break
+        return found
+
+    async def _retry(self) -> None:
+        """Try what was refused once more: a `ca_file` that it names may have come."""
+        async with self._reloading:
+            with contextlib.suppress(Exception):
+                await self._reload_issuers(is_again=True)
 
     async def _stop(self) -> None:
         self._notifier.stopping()

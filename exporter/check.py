@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import uvloop
 from rich.console import Console
 
-from exporter.config import Limits, load
+from exporter.config import ConfigError, Limits, load
 from exporter.guard import Caps, Clock, Guard
 from exporter.model import Issuer
 from exporter.probe import Prober
@@ -52,7 +52,7 @@ def check(question: Question) -> bool:
         True when STS could use every issuer.
 
     Raises:
-        ConfigError: A configuration was given and is not valid.
+        ConfigError: A configuration was given and is not valid, or there is nothing to check.
     """
     issuers = _issuers(question)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -64,6 +64,9 @@ def _issuers(question: Question) -> list[Issuer]:
     known = {issuer.url: issuer for issuer in configured}
     known |= {issuer.name: issuer for issuer in configured}
     found = [known.get(t) or _unknown(t) for t in question.targets] or list(configured)
+    if not found:
+        files = ", ".join(map(str, question.config_files))
+        raise ConfigError([f"{files}: issuers: want one at least to check, got none"])
     settings = dict(question.settings)
     if "budget_seconds" in settings:
         # The configuration's own rule: what comes too late is still waited for.

@@ -42,7 +42,8 @@ def to_json(report: Report) -> dict[str, object]:
         "issuer": _issuer(report.issuer),
         **time_members("started", report.started_timestamp_seconds),
         **time_members("ended", report.ended_timestamp_seconds),
-        "duration_seconds": _plain(report.duration_seconds),
+        # Nothing was measured where nothing was fetched.
+        "duration_seconds": _plain(report.duration_seconds) if report.fetches else None,
         "attempt": report.attempt,
         **time_members("retry_after", report.retry_after_timestamp_seconds),
         "failure": _failure(report),

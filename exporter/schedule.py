@@ -209,6 +209,10 @@ class _Line:
             attempt += 1
             due = deadline if attempt == 1 else None
             report = await self._guard.run(self.issuer, attempt, due)
+            if self.is_held() and report.retry_after_timestamp_seconds is None:
+                # Somebody else was asked to wait meanwhile. That goes on, and stays shown.
+                self._write(report, is_final=False)
+                return
             self._obey(report)
             pause = self._pause(report, attempt, deadline)
             if pause is None:

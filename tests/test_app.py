@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 from structlog.testing import capture_logs
 
 from exporter import app
@@ -27,6 +28,7 @@ from exporter.sharding import Shard, home
 from exporter.store import Store
 from exporter.web.listen import Address, ListenError, address_of, listen
 from tests import builders
+from tests.authority import root
 from tests.probing import URL as ISSUER_URL
 from tests.servers import answering
 
@@ -220,6 +222,58 @@ async def test_a_reload_by_hand_is_not_repeated_by_the_watch(tmp_path: Path) -> 
             await asyncio.sleep(0.2)
 
     assert len([line for line in logs if line["event"] == "config.reloaded"]) == 1
+
+
+async def test_what_was_refused_is_tried_again_and_told_of_once(tmp_path: Path) -> None:
+    """A secret may be mounted after the configuration that names a file of it."""
+    site = Site(tmp_path, auto_reload_seconds=0.05)
+    ca_file = tmp_path / "late.pem"
+    site.write(entry(FIRST))
+    with capture_logs() as logs:
+        async with site.running():
+            site.write(entry(FIRST), entry(SECOND) | {"ca_file": str(ca_file)})
+            await until(lambda: events(logs, "config.rejected"))
+            await asyncio.sleep(0.3)
+            assert await site.value("oidc_exporter_config_last_reload_successful") == 0
+
+            ca_file.write_bytes(root().certificate.public_bytes(Encoding.PEM))
+            await until(lambda: events(logs, "config.reloaded"))
+            assert await site.value("oidc_exporter_issuers") == 2
+            assert await site.value("oidc_exporter_config_last_reload_successful") == 1
+
+    assert len([line for line in logs if line["event"] == "config.rejected"]) == 1
+
+
+async def test_a_file_put_back_after_a_reload_by_hand_counts_as_loaded(tmp_path: Path) -> None:
+    """The watch never sees the bad one, and would leave the alert standing."""
+    site = Site(tmp_path, auto_reload_seconds=0.2, enable_lifecycle=True)
+    site.write(entry(FIRST))
+    good = site.config.read_bytes()
+    async with site.running():
+        site.config.write_text("issuers: 5", encoding="utf-8")
+        assert (await site.ask("/-/reload", "POST"))[0] == 500
+        site.config.write_bytes(good)
+
+        await until(lambda: is_loaded(site))
+
+
+async def is_loaded(site: Site) -> bool:
+    return await site.value("oidc_exporter_config_last_reload_successful") == 1
+
+
+async def test_the_watch_waits_until_nobody_writes_any_more(tmp_path: Path) -> None:
+    """Half a list is a whole one to YAML: the other half would lose its counters."""
+    site = Site(tmp_path, auto_reload_seconds=0.2)
+    site.write(entry(FIRST), entry(SECOND))
+    with capture_logs() as logs:
+        async with site.running():
+            for number in range(50):
+                site.write(entry(FIRST) | {"labels": {"written": str(number)}})
+                await asyncio.sleep(0.02)
+            site.write(entry(FIRST), entry(SECOND), entry(THIRD))
+            await until(lambda: events(logs, "config.reloaded"))
+
+    assert [line["issuers"] for line in logs if line["event"] == "config.reloaded"] == [3]
 
 
 async def test_reloads_come_one_after_the_other(

@@ -353,6 +353,20 @@ def test_a_check_of_nothing_is_a_wrong_call(capsys: pytest.CaptureFixture[str]) 
     assert "check: name a URL, or a configuration" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("output", ["text", "json"])
+def test_a_check_of_a_configuration_without_issuers_is_a_wrong_call(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], output: str
+) -> None:
+    """A pattern with a typing error names no file: a gate that lets all pass is none."""
+    config = tmp_path / "config.yaml"
+    config.write_text("issuer_files: [targest/*.yaml]")
+
+    assert main(["check", f"--config.file={config}", f"--output={output}"]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert f"{config}: issuers: want one at least to check, got none" in told.err
+
+
 def test_a_check_with_a_wrong_configuration_is_a_wrong_call(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -254,6 +254,33 @@ async def test_what_a_caller_is_asked_the_schedule_obeys_and_shows() -> None:
 
 
 @in_virtual_time
+async def test_a_probe_that_was_under_way_takes_nothing_of_that_back() -> None:
+    """One of two requests is throttled: the schedule is silent, and the gauges say why."""
+    often = builders.issuer()
+    place = offset_seconds(often)
+    answers = iter([limited(150)])
+
+    def answer(issuer: Issuer, attempt: int) -> dict[str, Any]:
+        return next(answers, lambda *_: {})(issuer, attempt)
+
+    async with desk(often, far=Far(seconds=5, answer=answer)) as it:
+        await asyncio.sleep(place - 1)
+        asked = await it.ask(often, 9)
+        await asyncio.sleep(10)
+
+        assert it.far.starts["acme"] == pytest.approx([place - 1, place])
+        assert asked.told is not None
+        assert it.store.latest("acme") == asked.told.report
+        state = it.store.state("acme")
+        assert state is not None
+        assert state.probes == 2
+        await asyncio.sleep(200)
+        latest = it.store.latest("acme")
+        assert latest is not None
+        assert latest.is_success
+
+
+@in_virtual_time
 async def test_a_date_that_has_passed_is_no_wish() -> None:
     async with desk(ACME, far=Far(answer=limited(-5))) as it:
         answers = [(await it.ask(ACME)).answer for _ in range(2)]

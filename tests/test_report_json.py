@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,12 @@ def test_nothing_is_lost_on_the_way_through_json(case):
 @pytest.mark.parametrize("case", [good, slow, expired])
 def test_the_shape_does_not_depend_on_how_far_a_probe_came(case):
     assert to_json(case()).keys() == to_json(report()).keys()
+
+
+def test_what_fetched_nothing_has_measured_nothing():
+    """As on `/metrics`: no number stands where none was learnt."""
+    assert to_json(good())["duration_seconds"] == good().duration_seconds
+    assert to_json(replace(good(), fetches=()))["duration_seconds"] is None
 
 
 def test_the_verdict_is_that_of_the_terminal():

@@ -276,6 +276,29 @@ async def test_a_certificate_without_its_key_is_waited_out(
     assert rejected["problem"] == f"{place}: {wish}"
 
 
+async def test_a_file_put_back_after_a_reload_by_hand_counts_as_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watch never sees the bad one, and would leave the alert standing."""
+    monkeypatch.setattr(server_module, "LOOK_SECONDS", 0.1)
+    async with serving(tmp_path, TLS) as served:
+        gauge = served.store.own.registry.get_sample_value
+        served.store.own.loaded(vantage="", config_sha256="", at=0.0)
+        watch = asyncio.create_task(served.server.watch())
+        file = tmp_path / "web.yaml"
+        good = file.read_bytes()
+        file.write_text("nonsense")
+        with pytest.raises(ConfigError):
+            await served.server.reload()
+        file.write_bytes(good)
+
+        async def is_over() -> bool:
+            return gauge("oidc_exporter_config_last_reload_successful") == 1
+
+        await until(is_over)
+        watch.cancel()
+
+
 def test_the_gauge_is_well_when_both_configurations_are() -> None:
     own = Own()
 

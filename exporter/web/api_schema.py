@@ -113,7 +113,7 @@ def _report() -> Schema:
         ),
         **_time("started"),
         **_time("ended"),
-        "duration_seconds": _NUMBER,
+        "duration_seconds": _or_null(_NUMBER),
         "attempt": {"type": "integer", "minimum": 1},
         **_time("retry_after"),
         "failure": _or_null(_ref("failure")),

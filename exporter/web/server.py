@@ -85,6 +85,8 @@ class Server:
                 await self._follow(config)
             except Exception as error:
                 self._own.web_reloaded(is_success=False)
+                # Were the good file back before the next look, nobody would notice.
+                self._seen = ""
                 log.config_rejected(error, what="web_config")
                 raise
             self._own.web_reloaded(is_success=True)
@@ -101,8 +103,9 @@ class Server:
             found = await asyncio.to_thread(digest, self._config_file)
             # Certificate and key are two files: between the two writes they do not match.
             if found != self._seen and found == before:
-                self._seen = found
                 await self._reload_quietly()
+                # What is refused is refused once.
+                self._seen = self._seen or found
             before = found
 
     async def close(self) -> None:
