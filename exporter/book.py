@@ -22,6 +22,7 @@ class Book:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.started = store.started
+        self.held = store.held
         self.panicked = store.panicked
 
     def record(self, report: Report, *, is_final: bool) -> None:

@@ -85,7 +85,7 @@ class _NoBook:
     def _write(self, *_: object, **__: object) -> None:
         pass
 
-    started = record = skipped = panicked = _write
+    started = record = skipped = held = panicked = _write
 
 
 async def _run(issuers: Sequence[Issuer], *, is_json: bool) -> bool:

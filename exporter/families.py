@@ -124,7 +124,7 @@ _PROBE = (
     _gauge(
         name="oidc_probe_retry_after_timestamp_seconds",
         help="Until when the issuer asked the latest probe to be left alone, in Unix time.",
-        samples=of_report(lambda report: report.retry_after_timestamp_seconds),
+        samples=one(lambda state: state.resting_until_timestamp_seconds),
         absent="the latest probe was not asked to wait",
     ),
 )

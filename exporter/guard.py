@@ -62,6 +62,9 @@ class Book(Protocol):
     def skipped(self, issuer: Issuer, cause: SkipCause, ticks: int) -> None:
         """So many ticks went by without a probe."""
 
+    def held(self, issuer: Issuer, until_timestamp_seconds: float) -> None:
+        """Nothing is known of *issuer* yet but that, under another name, it asked to wait."""
+
     def panicked(self, issuer: Issuer) -> None:
         """Our own code failed on *issuer*; the log has the traceback."""
 

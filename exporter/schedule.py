@@ -195,6 +195,7 @@ class _Line:
             await self._clock.sleep(max(0.0, deadline - self._clock.now()))
             if deadline < self.held_until:
                 self._skip(SkipCause.RETRY_AFTER, 1)
+                self._explain()
             else:
                 await self._tick(deadline)
             following = self._grid.following(deadline, is_failing=self._is_failing)
@@ -245,6 +246,12 @@ class _Line:
         now = self._clock.now()
         pause = pause_seconds(attempt, self._clock.random())
         return pause if now + pause < self._grid.following(deadline, is_failing=True) else None
+
+    def _explain(self) -> None:
+        """Tell of a wish that no report under this name does."""
+        if not self._is_probed:
+            until = self._clock.wall() + self.held_until - self._clock.now()
+            self._guard.write(self.issuer, self._guard.book.held, self.issuer, until)
 
     def _skip(self, cause: SkipCause, ticks: int) -> None:
         if ticks:

@@ -97,6 +97,8 @@ class State:
         failing_since_timestamp_seconds: When the first probe of the current run of failures
             ended; None while the issuer is good or unknown.
         good_since_timestamp_seconds: The same for the current run of good probes.
+        asked_until_timestamp_seconds: Until when it asked to be left alone under the name that
+            it had before.
     """
 
     issuer: Issuer
@@ -109,6 +111,7 @@ class State:
     success_timestamp_seconds: float | None = None
     failing_since_timestamp_seconds: float | None = None
     good_since_timestamp_seconds: float | None = None
+    asked_until_timestamp_seconds: float | None = None
     history: History = field(default_factory=History)
 
     def __post_init__(self) -> None:
@@ -135,6 +138,13 @@ class State:
         return self.report.key_set if self.report else None
 
     @property
+    def resting_until_timestamp_seconds(self) -> float | None:
+        """Until when the issuer asked to be left alone; it may be over."""
+        if self.report is None:
+            return self.asked_until_timestamp_seconds
+        return self.report.retry_after_timestamp_seconds
+
+    @property
     def interval_seconds(self) -> float:
         """The interval in force: a failing issuer may have one of its own."""
         if self.failing_since_timestamp_seconds is None:
@@ -153,6 +163,7 @@ class State:
             self.success_timestamp_seconds = None
             self.failing_since_timestamp_seconds = None
             self.good_since_timestamp_seconds = None
+            self.asked_until_timestamp_seconds = None
         self.issuer = issuer
 
     def count(self, report: Report) -> None:

@@ -67,6 +67,13 @@ class Store:
         """So many ticks of the schedule went by without a probe."""
         self.own.skipped(cause, ticks)
 
+    def held(self, issuer: Issuer, until_timestamp_seconds: float) -> None:
+        """It is left alone so long, as it asked while it had another name."""
+        place = self._places.get(issuer.name)
+        if place is not None and self._states[place].issuer.url == issuer.url:
+            self._states[place].asked_until_timestamp_seconds = until_timestamp_seconds
+            self._render(place, COUNTED)
+
     def panicked(self, issuer: Issuer) -> None:  # noqa: ARG002
         """Our own code failed in a probe."""
         self.own.probe_panics.inc()

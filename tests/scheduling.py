@@ -56,6 +56,7 @@ class Book:
     delays: list[float] = field(default_factory=list)
     reports: list[tuple[Report, bool]] = field(default_factory=list)
     skips: list[Any] = field(default_factory=list)
+    holds: dict[str, float] = field(default_factory=dict)
     panics: int = 0
 
     def started(self, issuer: Issuer, delay_seconds: float) -> None:  # noqa: ARG002
@@ -66,6 +67,9 @@ class Book:
 
     def skipped(self, issuer: Issuer, cause: SkipCause, ticks: int) -> None:  # noqa: ARG002
         self.skips.append((now(), cause, ticks))
+
+    def held(self, issuer: Issuer, until_timestamp_seconds: float) -> None:
+        self.holds[issuer.name] = until_timestamp_seconds
 
     def panicked(self, issuer: Issuer) -> None:  # noqa: ARG002
         self.panics += 1

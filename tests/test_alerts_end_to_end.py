@@ -111,6 +111,12 @@ OUTAGES = {
         "expired", "renewed", "/pagerduty", "OIDCIssuerUnusable", "discovery tls/expired"
     ),
 }
+#: What Alertmanager knows besides, and tells nobody.
+KEPT_SILENT = {
+    "down": {"OIDCIssuerConnectFailing"},
+    "emptied": {"OIDCIssuerNoUsableKeys"},
+    "expired": {"OIDCIssuerTLSFailing"},
+}
 LATE = {"interval": "2s", "budget": "500ms", "timeout": "1900ms"}
 #: Beside them one that stays well, and must never be heard of.
 WELL = "well"
@@ -209,11 +215,11 @@ def told(world: World) -> str:
 
 
 def suppressed(world: World) -> dict[str, set[str]]:
-    """What Alertmanager knows of each issuer and keeps to itself."""
+    """What Alertmanager knows of each broken issuer and keeps to itself."""
     found: dict[str, set[str]] = {}
     for alert in ask(f"{world.alertmanager}/api/v2/alerts"):
-        if alert["status"]["state"] == "suppressed":
-            issuer = alert["labels"]["issuer"]
+        issuer = alert["labels"].get("issuer")
+        if alert["status"]["state"] == "suppressed" and issuer in OUTAGES:
             found.setdefault(issuer, set()).add(alert["labels"]["alertname"])
     return found
 
@@ -246,7 +252,8 @@ def test_a_broken_issuer_is_one_message_and_another_one_when_it_is_mended(world)
     for name, outage in OUTAGES.items():
         getattr(world.sites[name], outage.how)()
     assert until(lambda: all(world.about(name) for name in OUTAGES), 60), told(world)
-    silent = suppressed(world)
+    # On a busy machine Prometheus may be late to repeat what Alertmanager keeps to itself.
+    assert until(lambda: suppressed(world) == KEPT_SILENT), suppressed(world)
     for name, outage in OUTAGES.items():
         getattr(world.sites[name], outage.mending)()
     for name in OUTAGES:
@@ -255,11 +262,6 @@ def test_a_broken_issuer_is_one_message_and_another_one_when_it_is_mended(world)
     until(lambda: False, parse_duration("15m") / FACTOR)
 
     assert world.about(WELL) == []
-    assert {name: alerts for name, alerts in silent.items() if name in OUTAGES} == {
-        "down": {"OIDCIssuerConnectFailing"},
-        "emptied": {"OIDCIssuerNoUsableKeys"},
-        "expired": {"OIDCIssuerTLSFailing"},
-    }
     for name, outage in OUTAGES.items():
         messages = [m for m in world.about(name) if not is_about_the_budget(m)]
         assert [(m.path, m.is_resolved) for m in messages] == [

@@ -300,6 +300,8 @@ async def test_another_name_does_not_lift_what_the_issuer_asked_for() -> None:
     await asyncio.sleep(130)
 
     assert stage.far.starts["renamed"] == []
+    until = EPOCH + offset_seconds(acme) + 0.1 + 150
+    assert stage.book.holds == {"renamed": pytest.approx(until)}
     await asyncio.sleep(80)
     assert len(stage.far.starts["renamed"]) == 1
     await stage.scheduler.close()

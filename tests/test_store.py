@@ -140,6 +140,23 @@ async def test_a_report_that_comes_too_late_is_dropped(stranger):
     assert store.latest("acme") is None
 
 
+async def test_a_wish_made_under_another_name_is_shown_until_there_is_a_report():
+    """The schedule leaves it alone, and an issuer that is not probed is an alert."""
+    name = "oidc_probe_retry_after_timestamp_seconds"
+    store = kept()
+    store.held(OTHER, NOW)
+    store.held(issuer(url="https://moved.example.com"), NOW)
+    assert await scrapes.text(store, name) == []
+
+    store.held(issuer(), NOW + 30)
+    assert await scrapes.text(store, name) == [f'{name}{{issuer="acme"}} {NOW + 30}']
+    store.record(report())
+    assert await scrapes.text(store, name) == []
+    store.held(issuer(), NOW + 30)
+    store.keep([issuer(url="https://moved.example.com")])
+    assert await scrapes.text(store, name) == []
+
+
 async def test_what_one_report_had_and_the_next_has_not_is_gone():
     store = kept()
     store.record(report(findings=(finding(Code.NO_CACHE), finding(Code.NO_STORE))))

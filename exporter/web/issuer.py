@@ -116,8 +116,7 @@ class Details:
     @property
     def resting(self) -> When | None:
         """Until when the issuer asked to be left alone, while that lasts."""
-        report = self.state.report
-        until = report.retry_after_timestamp_seconds if report else None
+        until = self.state.resting_until_timestamp_seconds
         return when(until, self._moment) if until and until > self._moment else None
 
     @property
