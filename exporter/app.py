@@ -156,6 +156,8 @@ class Daemon:
             # Files may be many, and on a network: not on the loop.
             with self._told_if_slow():
                 config = await asyncio.to_thread(load, self._options.config_files)
+            if is_again and config.sha256 != self._seen:
+                return  # somebody writes into them: the next look will see to it
             config = self._options.shard.of(config)
             before = set(self._config.issuers)
             await self._follow(config)

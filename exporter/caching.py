@@ -72,7 +72,7 @@ def _offset(seconds: float, age: float) -> float:
     """By how much the clock is ahead, from a Date that is so many *seconds* ahead of ours.
 
     A shared cache hands out the origin's Date, which was right *age* seconds ago, or writes
-    one of its own (Fastly does): only what both readings leave over is proven.
+    one of its own (Fastly does). Which of them it was nobody says: the smaller offset counts.
     """
     return min(seconds, seconds + age, key=abs)
 

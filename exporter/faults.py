@@ -149,11 +149,11 @@ def is_incomplete(chain: tuple[Certificate, ...]) -> bool:
     that one's certificate lies (`caIssuers`, RFC 5280 4.2.2.1; every public CA writes it),
     lacks an intermediate; what else was sent, the root or a predecessor, does not help.
     """
-    if not chain:
-        return False
-    leaf, *rest = chain
-    is_alone = not leaf.is_self_issued and all(one.subject != leaf.issuer for one in rest)
-    return is_alone and leaf.has_issuer_url
+    others = {one.subject for one in chain[1:]}
+    return any(
+        leaf.has_issuer_url and not leaf.is_self_issued and leaf.issuer not in others
+        for leaf in chain[:1]
+    )
 
 
 _NOBODY_THERE = "ARES_ECONNREFUSED"

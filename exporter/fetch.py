@@ -31,8 +31,8 @@ USER_AGENT = (
     "(+https://github.com/oidc-issuer-exporter/oidc-issuer-exporter)"
 )
 # Not JSON alone: Kubernetes' API server calls its key set `application/jwk-set+json`, and
-# answers 406 where that is not welcome. Without blanks, for those who do not trim them.
-_ACCEPT = "application/json,application/jwk-set+json,*/*;q=0.1"
+# answers 406 where that is not welcome. No `*/*`: Rails answers it with HTML, as to a browser.
+_ACCEPT = "application/json,application/jwk-set+json"
 _HTTPS_PORT = 443
 # Everything that may stand in a path or query as it is (RFC 3986 3.3, 3.4), `%` included:
 # what the issuer has escaped stays escaped.

@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -43,6 +44,8 @@ _UNREADABLE = (
     TypeError,
 )
 
+
+_logger = structlog.get_logger()
 
 #: What reading a `ca_file` may raise; `ssl`'s errors are OSErrors.
 UNREADABLE = (OSError, *_UNREADABLE)
@@ -90,11 +93,11 @@ class _System:
     """The authorities that this machine trusts.
 
     Attributes:
-        files: In PEM; together they hold all of them.
-        sha256: Of each of their certificates: many a `ca_file` holds them as well.
+        certificates: Each once, as DER. One of them may be broken.
+        sha256: Of each of them: many a `ca_file` holds them as well.
     """
 
-    files: tuple[str, ...]
+    certificates: tuple[bytes, ...]
     sha256: frozenset[str]
 
 
@@ -105,34 +108,28 @@ def _system() -> _System:
     return _system_in(paths.cafile, tuple(filter(None, folders.split(os.pathsep))))
 
 
-_PEM = re.compile(b"-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----", re.DOTALL)
+_PEM = re.compile(
+    b"-----BEGIN (?:X509 )?CERTIFICATE-----(.+?)-----END (?:X509 )?CERTIFICATE-----", re.DOTALL
+)
 
 
 @lru_cache(maxsize=1)
 def _system_in(bundle: str | None, folders: tuple[str, ...]) -> _System:
-    files = [bundle] if bundle else []
-    for folder in folders:
-        files += sorted(map(str, Path(folder).glob("[0-9a-f]*.[0-9]")))
-    telling: list[str] = []
-    roots: set[str] = set()
-    for file in files:
-        found = _roots_of(file)
-        # Debian's folder repeats its bundle, a file for each authority. OpenSSL may read
-        # what we cannot.
-        if not found or not found <= roots:
-            telling.append(file)
-            roots |= found
-    return _System(tuple(telling), frozenset(roots))
-
-
-def _roots_of(file: str) -> set[str]:
     # Only unpacked, which for all of Debian's takes a hundredth of a second.
-    roots = set()
-    with suppress(OSError):
-        for block in _PEM.findall(Path(file).read_bytes()):
-            with suppress(ValueError):
-                roots.add(hashlib.sha256(base64.b64decode(block)).hexdigest())
-    return roots
+    files = [Path(bundle)] if bundle else []
+    for folder in folders:
+        files += Path(folder).glob("[0-9a-f]*.[0-9]")
+    # Debian's folder repeats its bundle, a file for each authority.
+    found: dict[str, bytes] = {}
+    for file in files:
+        with suppress(OSError):
+            for block in _PEM.findall(file.read_bytes()):
+                with suppress(ValueError):
+                    der = base64.b64decode(block)
+                    found[hashlib.sha256(der).hexdigest()] = der
+    if not found:
+        _logger.warning("authorities.none", bundle=bundle, folders=folders)
+    return _System(tuple(found.values()), frozenset(found))
 
 
 def _context(ca_file: str | None) -> ssl.SSLContext:
@@ -140,9 +137,10 @@ def _context(ca_file: str | None) -> ssl.SSLContext:
     # an extension, as private CAs do; and OpenSSL would list the system's folder, on the loop,
     # for every intermediate that a server sends.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    for file in _system().files:
-        with suppress(OSError):
-            context.load_verify_locations(cafile=file)
+    for der in _system().certificates:
+        # One by one: OpenSSL takes none of those that stand in a file with a broken one.
+        with suppress(ssl.SSLError):
+            context.load_verify_locations(cadata=der)
     context.set_alpn_protocols(["http/1.1"])
     # One verdict on every machine: Debian's Python 3.11 would go down to TLS 1.0.
     context.minimum_version = ssl.TLSVersion.TLSv1_2

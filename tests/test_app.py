@@ -236,7 +236,7 @@ async def test_what_was_refused_is_tried_again_and_told_of_once(tmp_path: Path) 
             await asyncio.sleep(0.3)
             assert await site.value("oidc_exporter_config_last_reload_successful") == 0
 
-            ca_file.write_bytes(root().certificate.public_bytes(Encoding.PEM))
+            put(ca_file, root().certificate.public_bytes(Encoding.PEM))
             await until(lambda: events(logs, "config.reloaded"))
             assert await site.value("oidc_exporter_issuers") == 2
             assert await site.value("oidc_exporter_config_last_reload_successful") == 1
@@ -255,6 +255,13 @@ async def test_a_file_put_back_after_a_reload_by_hand_counts_as_loaded(tmp_path:
         site.config.write_bytes(good)
 
         await until(lambda: is_loaded(site))
+
+
+def put(path: Path, content: bytes) -> None:
+    """In one step, so that nobody reads half of it."""
+    beside = path.with_suffix(".new")
+    beside.write_bytes(content)
+    beside.replace(path)
 
 
 async def is_loaded(site: Site) -> bool:

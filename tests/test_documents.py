@@ -115,11 +115,15 @@ def test_what_is_not_one_json_object_is_told_apart(body, expected):
 
 def test_no_form_holds_the_loop():
     """Bodies of 2 MB: as long as one takes here, every other probe stands still."""
-    for name, body, _ in FORMS:
-        started = time.process_time()
-        read_jwks(body + b" ", None)
 
-        assert time.process_time() - started < 0.1, name
+    def took(body: bytes) -> float:
+        started = time.thread_time()
+        read_jwks(body, None)
+        return time.thread_time() - started
+
+    for name, body, _ in FORMS:
+        # Thrice, and new each time: the garbage of all other tests may be collected meanwhile.
+        assert min(took(body + b" " * n) for n in range(1, 4)) < 0.1, name
 
 
 @pytest.mark.parametrize(("left", "right"), [("[", "]"), ('{"a":', "}")])

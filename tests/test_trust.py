@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
+from structlog.testing import capture_logs
 
 from exporter.chain import needed
 from exporter.probe import Prober
@@ -206,12 +207,52 @@ async def test_a_file_of_the_system_that_cannot_be_read_takes_none_of_the_others
     assert verdict(await bench.probe(bench.serve(), ca_file=None)) == "usable"
 
 
-async def test_what_only_openssl_can_read_is_left_to_it(bench, monkeypatch, tmp_path):
-    """A certificate with what it is trusted for: of OpenSSL's own kind, and rare."""
-    pem = root().certificate.public_bytes(Encoding.PEM).replace(b" CERT", b" TRUSTED CERT")
-    (hashed_folder(monkeypatch, tmp_path) / "0a1b2c3d.0").write_bytes(pem)
+@pytest.mark.parametrize("is_bundle", [True, False])
+async def test_a_broken_certificate_takes_none_of_its_file_along(
+    bench, monkeypatch, tmp_path, is_bundle
+):
+    """OpenSSL refuses such a file whole, though the folder may hold the good ones once more."""
+    system = hashed_folder(monkeypatch, tmp_path)
+    pem = root().certificate.public_bytes(Encoding.PEM)
+    (system / "0a1b2c3d.1").write_bytes(pem)
+    other = tmp_path / "bundle.pem" if is_bundle else system / "0a1b2c3d.0"
+    # As `cat` joins them where the last line does not end.
+    other.write_bytes(pem.rstrip() + ssl.DER_cert_to_PEM_cert(STRANGER[:-9]).encode())
+    if is_bundle:
+        monkeypatch.setenv("SSL_CERT_FILE", str(other))
 
     assert verdict(await bench.probe(bench.serve(), ca_file=None)) == "usable"
+
+
+async def test_the_system_is_read_once_for_all_who_have_a_ca_file_too(
+    bench, monkeypatch, tmp_path
+):
+    """A package manager may be replacing the files at that very moment."""
+    file = hashed_folder(monkeypatch, tmp_path) / "0a1b2c3d.0"
+    file.write_bytes(root().certificate.public_bytes(Encoding.PEM))
+    ca_file = tmp_path / "private.pem"
+    ca_file.write_bytes(stranger().certificate.public_bytes(Encoding.PEM))
+    port = bench.serve()
+    before = await bench.probe(port, ca_file=None)
+    file.unlink()
+    after = await bench.probe(port, ca_file=str(ca_file))
+
+    assert [verdict(before), verdict(after)] == ["usable", "usable"]
+
+
+async def test_a_machine_that_trusts_nobody_is_told_of(bench, monkeypatch, tmp_path):
+    """In a bare container every issuer would be of an unknown CA."""
+    system = hashed_folder(monkeypatch, tmp_path)
+    with capture_logs() as logs:
+        report = await bench.probe(bench.serve(), ca_file=None)
+
+    assert verdict(report) == "discovery/tls/unknown_ca"
+    assert logs[0] == {
+        "event": "authorities.none",
+        "log_level": "warning",
+        "bundle": None,
+        "folders": (str(system),),
+    }
 
 
 async def test_a_revocation_list_refuses_the_leaves_of_authorities_that_have_none(

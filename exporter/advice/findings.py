@@ -192,9 +192,8 @@ ROWS = (
     finding(
         Code.UNKNOWN_ENCODING,
         title="Content-Encoding names something that is no compression",
-        meaning="The document is sent as it is, under a name such as `utf-8` or `aws-chunked` "
-        "where a compression should stand. Most clients pass over it; what STS does is not "
-        "known.",
+        meaning="A word such as `utf-8` or `aws-chunked` stands where a compression should. "
+        "The document was read as it came. Most clients do so; what STS does is not known.",
         todo="The issuer's operator removes the header. On S3 it is metadata of the object, "
         "often set where the character set was meant.",
         cause=Cause.KEYS,
