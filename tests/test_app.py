@@ -283,6 +283,33 @@ async def test_the_watch_waits_until_nobody_writes_any_more(tmp_path: Path) -> N
     assert [line["issuers"] for line in logs if line["event"] == "config.reloaded"] == [3]
 
 
+async def test_a_retry_does_not_follow_what_is_being_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who mends a file that was refused writes it between a look and the next."""
+    site = Site(tmp_path, auto_reload_seconds=0.05)
+    site.write(entry(FIRST), entry(SECOND))
+    written = threading.Event()
+
+    def racing_load(paths: Any) -> Any:
+        if written.is_set():
+            return load(paths)
+        site.write(entry(FIRST))
+        half = load(paths)
+        site.write(entry(FIRST), entry(SECOND), entry(THIRD))
+        written.set()
+        return half
+
+    with capture_logs() as logs:
+        async with site.running():
+            site.write(entry(FIRST) | {"ca_file": "none.pem"})
+            await until(lambda: events(logs, "config.rejected"))
+            monkeypatch.setattr(app, "load", racing_load)
+            await until(lambda: events(logs, "config.reloaded"))
+
+    assert [line["issuers"] for line in logs if line["event"] == "config.reloaded"] == [3]
+
+
 async def test_reloads_come_one_after_the_other(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
