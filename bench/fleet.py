@@ -57,7 +57,7 @@ def measure(issuers: int, rate: int, *, rounds: int, seconds: float) -> list[Row
                 fleet = Fleet(process, port, farm, issuers, rate)
                 rows = [
                     *_disturbance_rows(fleet, rounds, seconds),
-                    *_cost_rows(fleet),
+                    *_cost_rows(fleet, rounds),
                     *_hold_rows(fleet, directory, seconds),
                 ]
                 # Some reports of each issuer are kept: from then on it takes no more.
@@ -138,15 +138,15 @@ def _p99(text: bytes, fleet: Fleet, start: float, end: float) -> float:
     return percentile(found, 0.99)
 
 
-def _cost_rows(fleet: Fleet) -> Iterator[Row]:
+def _cost_rows(fleet: Fleet, rounds: int) -> Iterator[Row]:
     for encoding in ("identity", "gzip"):
         size = len(scrape(fleet.port, encoding=encoding))
-        seconds = _scrape_cpu_seconds(fleet, encoding)
+        found = [_scrape_cpu_seconds(fleet, encoding) for _ in range(rounds)]
         yield Row(
             what=f"CPU of a scrape of {fleet.issuers:,} issuers, {encoding}",
-            measured=f"{seconds:.3f} s for {size / 2**20:.1f} MiB",
+            measured=f"{spread(found, 3)} s for {size / 2**20:.1f} MiB",
             target=f"under {SCRAPE_CPU_SECONDS} s",
-            is_met=seconds < SCRAPE_CPU_SECONDS,
+            is_met=statistics.median(found) < SCRAPE_CPU_SECONDS,
         )
 
 

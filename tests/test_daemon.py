@@ -174,18 +174,30 @@ def test_a_log_that_nobody_takes_keeps_nothing_from_running(
     flags = (f"--config.file={world.config}", f"--web.listen-address=unix:{path}")
     command = ["/bin/sh", "-c", 'exec "$@" 2>&-', "sh", *COMMAND, *flags]
     with subprocess.Popen(command, env=environment()) as process:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not path.exists():
-            assert process.poll() is None
+        try:
+            with connected(path) as visitor:
+                visitor.sendall(b"GET /-/healthy HTTP/1.0\r\n\r\n")
+                assert b" 200 " in visitor.recv(100)
+            process.send_signal(signal.SIGTERM)
+
+            assert process.wait(PATIENCE_SECONDS) == 0
+        finally:
+            process.kill()
+
+
+def connected(path: Path) -> socket.socket:
+    """A connection to who is about to listen on *path*; the file is there before he does."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        visitor = socket.socket(socket.AF_UNIX)
+        try:
+            visitor.connect(str(path))
+        except OSError:
+            visitor.close()
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        with socket.socket(socket.AF_UNIX) as visitor:
-            visitor.connect(str(path))
-            visitor.sendall(b"GET /-/healthy HTTP/1.0\r\n\r\n")
-            assert b" 200 " in visitor.recv(100)
-        process.send_signal(signal.SIGTERM)
-
-        assert process.wait(PATIENCE_SECONDS) == 0
+        else:
+            return visitor
 
 
 def test_nothing_is_listened_on_when_the_configuration_is_wrong(tmp_path: Path) -> None:
