@@ -368,7 +368,7 @@ async def test_half_a_request_is_not_waited_for(
                 if start and not writer.is_closing():
                     writer.write(b"x")
         writer.close()
-        assert connections(served) == 0
+        await until(lambda: connections(served) == 0)
 
 
 async def test_connections_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
