@@ -472,19 +472,23 @@ async def test_a_redirect_is_shown_without_its_secrets(bench, location, shown):
     assert report.fetches[0].redirect == shown
 
 
-async def test_a_server_may_insist_on_the_media_type_of_a_key_set(bench):
-    """As Kubernetes' API server does: 406 to a client that wants `application/json` alone.
+def takes_a_key_set(types: list[str]) -> bool:
+    """Kubernetes' API server: one of the types is what it produces, quality aside."""
+    return "application/jwk-set+json" in types or "*/*" in types
 
-    By the rule of the library that it is built with, which compares what it produces with
-    each type that is accepted, without regard to quality.
-    """
 
+def is_no_browser(types: list[str]) -> bool:
+    """Rails: who takes anything beside something else gets HTML, or 406 where there is none."""
+    return "*/*" not in types or len(types) == 1
+
+
+@pytest.mark.parametrize("is_welcome", [takes_a_key_set, is_no_browser])
+async def test_a_server_may_be_picky_about_what_is_accepted(bench, is_welcome):
     async def picky(reader, writer):
         head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
         accept = next(line for line in head.splitlines() if line.startswith("accept:"))
         types = [t.partition(";")[0] for t in accept.removeprefix("accept:").strip().split(",")]
-        is_good = "application/jwk-set+json" in types or "*/*" in types
-        writer.write(http(KEYS) if is_good else http("", "406 Not Acceptable"))
+        writer.write(http(KEYS) if is_welcome(types) else http("", "406 Not Acceptable"))
         await writer.drain()
 
     assert verdict(await bench.probe(bench.serve(None, picky))) == "usable"
